@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * polyvisor.cfg: what personalities there are. One parser, pure (no allocation, no I/O), for the multiplexer, the EFI loader
+ * (which needs the file names) and the host tool tools/check-config.
+ *
+ *   # comment to the end of the line
+ *   slice 1ms                      # 100us to 1s; default 1ms
+ *   personality NAME {
+ *       image   FILE               # required
+ *       cores   0-3,5 | all        # default all
+ *       memory  64M                # required; the pool (K, M or G)
+ *       quota   1M                 # kernel memory; default CONFIG_QUOTA_DEFAULT
+ *       weight  100                # 1 to 10000; default 100
+ *       debug   yes | no           # default no; at most one personality may have it
+ *       args    "text"             # default ""; \" and \\ inside
+ *       module  NAME FILE          # any number up to PV_MAX_MODULES
+ *   }
+ * ';' ends a statement as a line's end does. Names: letters, digits, '-', '_', '.'.
+ */
+#ifndef POLYVISOR_CONFIG_H
+#define POLYVISOR_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <polyvisor/abi.h>
+
+enum {
+    CONFIG_MAX_PERSONALITIES = 128,
+    CONFIG_MAX_TEXT = 65536,  ///< bytes of configuration
+    CONFIG_MAX_FILES = 126,   ///< different files (images and modules) in one configuration
+    CONFIG_ERROR_SIZE = 512,
+    CONFIG_WEIGHT_DEFAULT = 100,
+    CONFIG_WEIGHT_MAX = 10000,
+    CONFIG_QUOTA_DEFAULT = 1 << 20,
+    CONFIG_SLICE_DEFAULT_US = 1000,
+};
+
+/// Where a statement stands, for messages that are found later than while parsing. line 0: the command line.
+struct config_place {
+    uint32_t line;   ///< from 1
+    uint32_t column; ///< from 1, in bytes
+};
+
+struct config_module {
+    const char *name;
+    const char *file;
+    struct config_place place; ///< of the file's name
+};
+
+struct config_personality {
+    const char *name;
+    const char *image; ///< NULL only before the block is complete
+    const char *args;
+    uint64_t cores;  ///< mask; UINT64_MAX for "all"
+    bool all_cores;
+    bool debug;
+    uint32_t weight;
+    uint64_t memory; ///< bytes, a multiple of 4 KiB
+    uint64_t quota;  ///< bytes, a multiple of 4 KiB
+    uint32_t module_count;
+    struct config_module modules[PV_MAX_MODULES];
+    struct config_place place, image_place, cores_place, memory_place;
+};
+
+struct config {
+    uint32_t slice_us;
+    uint32_t personality_count;
+    struct config_personality personalities[CONFIG_MAX_PERSONALITIES];
+    uint32_t file_count; ///< different file names, in order of first mention
+    const char *files[CONFIG_MAX_FILES];
+    size_t strings_used;
+    char strings[CONFIG_MAX_TEXT * 2]; ///< all strings of this structure stand here
+};
+
+/// An error, ready to print: "polyvisor.cfg:3:12: found 'foo', expected a size such as 64M".
+struct config_error {
+    struct config_place place;
+    char message[CONFIG_ERROR_SIZE];
+};
+
+/// Parses a text that is called `file` in messages. On false, *error tells what and where; *config then holds what was read
+/// before the error (its `files` too) and must not be used to start anything.
+bool config_parse(struct config *config, const char *file, const char *text, size_t size, struct config_error *error);
+
+/// Applies the words of a boot command line of the form NAME.KEY=VALUE (value as in the file; quotes round a value with
+/// spaces: tiny.args="a b") and slice=VALUE; words of another form are left to config_option. On an error
+/// ("command line:1:COLUMN: ...") *config is unchanged.
+bool config_override(struct config *config, const char *cmdline, struct config_error *error);
+
+/// Value of the word KEY=VALUE on a command line, copied with NUL. False when absent or too long for the buffer.
+bool config_option(const char *cmdline, const char *key, char *value, size_t size);
+
+/// What the machine has, for config_check.
+struct config_machine {
+    uint64_t cores;  ///< mask of cores that run; 0: do not check
+    uint64_t memory; ///< bytes free for pools and quotas; 0: do not check
+    /// Whether a file is there; on false may write a reason ("Not Found", "zero bytes") into why. NULL: do not check.
+    bool (*file_exists)(void *context, const char *name, char *why, size_t why_size);
+    void *context;
+};
+
+/// Checks a parsed configuration against a machine: absent cores, too much memory, absent files; an image of each.
+bool config_check(const struct config *config, const char *file, const struct config_machine *machine,
+                  struct config_error *error);
+
+#endif
