@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Configuration: the statements and blocks of polyvisor.cfg. Values are read in config_value.c, bytes in config_lexer.c.
+#include "config.h"
+
+#include <polyvisor/string.h>
+
+#include "config_reader.h"
+
+/// Where each key of a block stood; line 0: it did not.
+struct key_places {
+    struct config_place of[CONFIG_KEY_COUNT];
+};
+
+static void init_personality(struct config_personality *p, const char *name, struct config_place place)
+{
+    memset(p, 0, sizeof(*p));
+    p->name = name;
+    p->args = "";
+    p->cores = UINT64_MAX;
+    p->all_cores = true;
+    p->weight = CONFIG_WEIGHT_DEFAULT;
+    p->quota = CONFIG_QUOTA_DEFAULT;
+    // Until the block says better: what is found wrong with a default is shown at the personality's name.
+    p->place = p->image_place = p->cores_place = p->memory_place = place;
+}
+
+/// Reads what ends a statement. A '}' may follow it in the same line and is left for the block.
+static bool end_statement(struct config_reader *reader, bool in_block)
+{
+    const struct config_token *token = &reader->token;
+
+    if (token->kind == CONFIG_TOKEN_END)
+        return config_next(reader);
+    if (token->kind == CONFIG_TOKEN_EOF || (in_block && token->kind == CONFIG_TOKEN_CLOSE))
+        return true;
+    return config_fail(reader, token, in_block ? "';', '}' or the end of the line" : "';' or the end of the line");
+}
+
+/// The debug capability reads all memory, hence one holder, who is easily named.
+static bool check_debug(struct config_reader *reader, const struct config_personality *p,
+                        const struct config_token *value)
+{
+    struct config *config = reader->config;
+
+    for (uint32_t i = 0; p->debug && i < config->personality_count; i++) {
+        struct config_personality *other = &config->personalities[i];
+        if (other != p && other->debug)
+            return config_fail(reader, value, "no: personality '%s' on line %u has the debug capability", other->name,
+                               other->place.line);
+    }
+    return true;
+}
+
+/// KEY VALUE... of a block.
+static bool parse_key(struct config_reader *reader, struct config_personality *p, struct key_places *places)
+{
+    struct config_token token = reader->token;
+    uint32_t key = config_find_key(&token);
+    struct config_token value;
+
+    if (key == CONFIG_KEY_COUNT)
+        return config_fail_key(reader, &token, " or '}'");
+    if (places->of[key].line != 0 && !config_keys[key].repeatable)
+        return config_fail(reader, &token, "it once in a personality: it stands on line %u already",
+                           places->of[key].line);
+    places->of[key] = token.place;
+    if (!config_next(reader))
+        return false;
+    value = reader->token;
+    return config_keys[key].read(reader, p) && check_debug(reader, p, &value) && end_statement(reader, true);
+}
+
+/// The '}' of a block, when everything that is required was there.
+static bool close_block(struct config_reader *reader, const struct config_personality *p)
+{
+    if (p->image == NULL)
+        return config_fail(reader, &reader->token, "'image' in personality '%s'", p->name);
+    if (p->memory == 0)
+        return config_fail(reader, &reader->token, "'memory' in personality '%s'", p->name);
+    return config_next(reader) && end_statement(reader, false);
+}
+
+static bool parse_block(struct config_reader *reader, struct config_personality *p)
+{
+    struct key_places places = {0};
+
+    if (reader->token.kind != CONFIG_TOKEN_OPEN)
+        return config_fail(reader, &reader->token, "'{' on the same line as 'personality %s'", p->name);
+    if (!config_next(reader))
+        return false;
+    while (reader->token.kind != CONFIG_TOKEN_CLOSE) {
+        bool good;
+        if (reader->token.kind == CONFIG_TOKEN_EOF)
+            good = config_fail(reader, &reader->token, "'}' for personality '%s' on line %u", p->name, p->place.line);
+        else if (reader->token.kind == CONFIG_TOKEN_END)
+            good = config_next(reader);
+        else
+            good = parse_key(reader, p, &places);
+        if (!good)
+            return false;
+    }
+    return close_block(reader, p);
+}
+
+static bool parse_personality(struct config_reader *reader)
+{
+    struct config *config = reader->config;
+    struct config_token keyword = reader->token, token;
+    struct config_personality *p;
+    const char *name;
+
+    if (config->personality_count == CONFIG_MAX_PERSONALITIES)
+        return config_fail(reader, &keyword, "at most %d personalities", CONFIG_MAX_PERSONALITIES);
+    if (!config_next(reader))
+        return false;
+    token = reader->token;
+    if (!config_read_name(reader, "a personality's name", &name))
+        return false;
+    p = config_find(config, name);
+    if (p != NULL)
+        return config_fail(reader, &token, "a new name: the personality on line %u is called so", p->place.line);
+    p = &config->personalities[config->personality_count++];
+    init_personality(p, name, token.place);
+    return parse_block(reader, p);
+}
+
+static bool parse_slice(struct config_reader *reader, struct config_place *place)
+{
+    if (place->line != 0)
+        return config_fail(reader, &reader->token, "it once: it stands on line %u already", place->line);
+    *place = reader->token.place;
+    return config_next(reader) && config_read_slice(reader, &reader->config->slice_us) && end_statement(reader, false);
+}
+
+static bool parse_statements(struct config_reader *reader)
+{
+    struct config_place slice_place = {0};
+
+    while (reader->token.kind != CONFIG_TOKEN_EOF) {
+        bool good;
+        if (reader->token.kind == CONFIG_TOKEN_END)
+            good = config_next(reader);
+        else if (config_token_is(&reader->token, "personality"))
+            good = parse_personality(reader);
+        else if (config_token_is(&reader->token, "slice"))
+            good = parse_slice(reader, &slice_place);
+        else
+            good = config_fail(reader, &reader->token, "'personality' or 'slice'");
+        if (!good)
+            return false;
+    }
+    if (reader->config->personality_count == 0)
+        return config_fail(reader, &reader->token, "at least one personality");
+    return true;
+}
+
+/// Editors on other systems put a byte order mark in front, which no line shows and no column counts.
+static void skip_bom(struct config_reader *reader)
+{
+    if (reader->size >= 3 && memcmp(reader->text, "\xef\xbb\xbf", 3) == 0)
+        reader->at = reader->line_start = 3;
+}
+
+bool config_parse(struct config *config, const char *file, const char *text, size_t size, struct config_error *error)
+{
+    struct config_reader reader = {
+        .config = config, .error = error, .file = file, .text = text, .size = size, .line = 1};
+    struct config_place start = {.line = 1, .column = 1};
+
+    config->slice_us = CONFIG_SLICE_DEFAULT_US;
+    config->personality_count = 0;
+    config->file_count = 0;
+    config->strings_used = 0;
+    if (size > CONFIG_MAX_TEXT)
+        return config_report(error, file, start, "found %zu bytes, expected at most %d", size, CONFIG_MAX_TEXT);
+    skip_bom(&reader);
+    return config_next(&reader) && parse_statements(&reader);
+}
