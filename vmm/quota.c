@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Kernel memory of one personality. Pages that came back form a list through their own first bytes.
+#include "quota.h"
+
+#include <stddef.h>
+
+#include <polyvisor/string.h>
+
+#define PAGE_SIZE UINT64_C(4096)
+/// Marks a page in the free list. It only makes the search for a double free rare: contents may look the same by chance.
+#define FREE_MARK UINT64_C(0x9d7f1c0ae3b25846)
+
+/// What stands at the beginning of a page in the free list.
+struct free_page {
+    uint64_t next; ///< physical address, or 0
+    uint64_t mark; ///< FREE_MARK ^ the page's own address
+};
+
+static uint8_t *page_pointer(const struct quota *quota, uint64_t page)
+{
+    return quota->window + (page - quota->base);
+}
+
+static struct free_page read_free_page(const struct quota *quota, uint64_t page)
+{
+    struct free_page entry;
+
+    memcpy(&entry, page_pointer(quota, page), sizeof(entry));
+    return entry;
+}
+
+void quota_init(struct quota *quota, uint64_t base, uint64_t size, void *window)
+{
+    quota->base = base;
+    quota->size = size & ~(PAGE_SIZE - 1);
+    quota->window = window;
+    quota_reset(quota);
+}
+
+void quota_reset(struct quota *quota)
+{
+    quota->next = 0;
+    quota->free_list = 0;
+    quota->used = 0;
+}
+
+uint64_t quota_alloc(struct quota *quota)
+{
+    uint64_t page = quota->free_list;
+
+    if (page != 0) {
+        quota->free_list = read_free_page(quota, page).next;
+    } else if (quota->next < quota->size) {
+        page = quota->base + quota->next;
+        quota->next += PAGE_SIZE;
+    } else {
+        return 0;
+    }
+    quota->used += PAGE_SIZE;
+    memset(page_pointer(quota, page), 0, PAGE_SIZE);
+    return page;
+}
+
+static bool is_free(const struct quota *quota, uint64_t page)
+{
+    uint64_t at = quota->free_list;
+
+    if (read_free_page(quota, page).mark != (FREE_MARK ^ page))
+        return false;
+    while (at != 0 && at != page)
+        at = read_free_page(quota, at).next;
+    return at == page;
+}
+
+bool quota_free(struct quota *quota, uint64_t page)
+{
+    struct free_page entry = {.next = quota->free_list, .mark = FREE_MARK ^ page};
+
+    // Only what was handed out, which is below `next`; a page number that wraps around is far above it.
+    if (page % PAGE_SIZE != 0 || page - quota->base >= quota->next || is_free(quota, page))
+        return false;
+    memcpy(page_pointer(quota, page), &entry, sizeof(entry));
+    quota->free_list = page;
+    quota->used -= PAGE_SIZE;
+    return true;
+}
