@@ -1,0 +1,355 @@
+"""Starts Bochs or QEMU on a Polyvisor image, with the guest's first serial port as a socket.
+
+    with Machine(emu="bochs", boot="efi", cores=2) as machine:
+        console = pexpect.fdpexpect.fdspawn(machine.fd)
+        console.expect("polyvisor> ")
+
+A machine is started and stopped once. Its configuration, logs and temporary disks are in a folder of its own,
+build/run/NAME; images are never written to, so that several machines can share one. At most as many emulators run at
+once, in the whole computer, as it has processors (or POLYVISOR_EMULATORS says); further ones wait for their turn.
+An emulator dies with the process that started it.
+"""
+import concurrent.futures
+import fcntl
+import functools
+import glob
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+TOOLS = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(TOOLS)
+BUILD = os.path.join(ROOT, "build")
+BOCHS = os.path.join(TOOLS, "bochs")
+
+EMULATORS = ("bochs", "tcg", "kvm")
+DEFAULT_CPU = {"bochs": "corei7_skylake_x", "tcg": "max", "kvm": "host,+vmx"}
+# Simulated instructions per second, the rate of the guest's clock. A lower rate shortens, in real time, every wait of
+# the guest for a clock or for its serial line; but at too low a rate it spends its time in timer interrupts.
+BOCHS_IPS = 50_000_000
+OVMF_BOCHS = "/usr/share/ovmf/OVMF.fd"
+OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+KEPT_RUNS = 40                          # folders of finished runs that stay for a post-mortem
+CONNECT_SECONDS = 30
+SHUTDOWN_PANIC = "shutdown requested"   # how Bochs ends when a guest writes `Shutdown` to port 0x8900
+
+
+class EmulatorError(Exception):
+    """The machine cannot be started; the text says what is wrong and what to do."""
+
+
+def parse_size(text):
+    """Memory size in MiB: '512M', '2G', '1024' or a number."""
+    match = re.fullmatch(r"(\d+)([MG]?)", str(text).upper())
+    if not match:
+        raise EmulatorError(f"'{text}' is not a memory size: expected something like 512M or 2G")
+    return int(match[1]) * (1024 if match[2] == "G" else 1)
+
+
+def nested_kvm_problem():
+    """Why QEMU/KVM cannot show VMX to its guest here, or None if it can. That /dev/kvm exists proves nothing."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        if not re.search(r"^flags\s*:.*\bvmx\b", file.read(), re.MULTILINE):
+            return "this processor shows no VMX"
+    try:
+        with open("/sys/module/kvm_intel/parameters/nested", encoding="ascii") as file:
+            if file.read().strip() not in ("1", "Y"):
+                return "kvm_intel has nested VMX switched off"
+    except OSError:
+        return "kvm_intel is not loaded"
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "/dev/kvm cannot be opened"
+    return None
+
+
+class Slot:
+    """One of the places in the computer for a running emulator: a locked file, freed by whatever ends this process."""
+
+    def __init__(self, notify=None):
+        self.fd = None
+        count = int(os.environ.get("POLYVISOR_EMULATORS") or os.cpu_count() or 1)
+        folder = os.path.join(tempfile.gettempdir(), "polyvisor-emulators")
+        self._make_folder(folder)
+        while not any(self._try_lock(os.path.join(folder, str(number))) for number in range(count)):
+            if notify:
+                notify(f"waiting: {count} emulators are running already")
+                notify = None
+            time.sleep(0.1)
+
+    @staticmethod
+    def _make_folder(folder):
+        """Open to all users, like the folder for temporary files that it is in."""
+        try:
+            os.mkdir(folder)
+            os.chmod(folder, 0o1777)
+        except FileExistsError:
+            pass
+
+    def _try_lock(self, path):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        self.fd = fd
+        return True
+
+    def release(self):
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+
+# The kernel ends a child with the *thread* that started it, so all are started by one that lives as long as Python.
+_spawner = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+_run_numbers = itertools.count(1)
+
+
+def _prune_runs(folder):
+    """Removes the oldest folders of processes that are gone."""
+    runs = sorted(glob.glob(os.path.join(folder, "*-*-*")), key=os.path.getmtime)
+    for run in runs[:-KEPT_RUNS]:
+        if not os.path.exists(f"/proc/{run.rsplit('-', 2)[1]}"):
+            shutil.rmtree(run, ignore_errors=True)
+
+
+@functools.lru_cache(maxsize=None)
+def ensure_bochs():
+    """Fetches Bochs where it is missing."""
+    if subprocess.run([BOCHS, "--share-dir"], stdout=subprocess.DEVNULL, check=False).returncode:
+        raise EmulatorError("Bochs 3.0 could not be set up: see above")
+
+
+class Machine:
+    """One emulated computer.
+
+    emu         'bochs', 'tcg' (QEMU without VMX) or 'kvm' (QEMU with nested VMX)
+    boot        'efi': the disk image, from OVMF; 'grub': the ISO, from a BIOS. Sets what these four do not say:
+    image, iso  paths of a disk and of a CD; the CD is booted if there is one
+    firmware    'ovmf' or 'bios'
+    cores, mem  number of processors; memory such as '512M' or '6G'
+    cpu_model   of the emulator in question, see DEFAULT_CPU
+    machine     of QEMU: 'q35' or 'pc'
+    reboot      False: QEMU ends when the guest resets (Bochs cannot)
+    ips         of Bochs: see BOCHS_IPS
+    config      more lines for the bochsrc, they override earlier ones; or more arguments for QEMU
+    name        first part of the name of the run's folder
+    notify      called with a line of text when there is something to tell, such as a wait
+    """
+
+    def __init__(self, emu="bochs", boot="efi", *, image=None, iso=None, firmware=None, cores=4, mem="1G",
+                 cpu_model=None, machine="q35", reboot=True, ips=BOCHS_IPS, config=(), name=None, run_root=None,
+                 notify=None):
+        if emu not in EMULATORS:
+            raise EmulatorError(f"'{emu}' is not an emulator: expected one of {', '.join(EMULATORS)}")
+        if boot not in ("efi", "grub"):
+            raise EmulatorError(f"'{boot}' is not a boot path: expected efi or grub")
+        if not image and not iso:
+            image = os.path.join(BUILD, "polyvisor.img") if boot == "efi" else None
+            iso = os.path.join(BUILD, "polyvisor.iso") if boot == "grub" else None
+        self.emu, self.cores, self.mem = emu, int(cores), parse_size(mem)
+        self.image, self.iso = image and os.path.abspath(image), iso and os.path.abspath(iso)
+        self.firmware = firmware or ("ovmf" if boot == "efi" else "bios")
+        self.cpu_model = cpu_model or DEFAULT_CPU[emu]
+        self.machine, self.reboot, self.ips, self.config = machine, reboot, ips, list(config)
+        self.name = f"{name or emu}-{os.getpid()}-{next(_run_numbers)}"
+        self.folder = os.path.join(run_root or os.path.join(BUILD, "run"), self.name)
+        self.log_path = os.path.join(self.folder, "emulator.log")
+        self.output_path = os.path.join(self.folder, "output.txt")
+        self.notify = notify
+        self.socket = self.process = self.slot = None
+        self.start_time = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    # ---- life ----
+
+    def start(self):
+        """Starts the emulator, when there is room for it, and returns self with the serial line connected."""
+        self._check_files()
+        if self.emu == "bochs":
+            ensure_bochs()
+        _prune_runs(os.path.dirname(self.folder))
+        os.makedirs(self.folder)
+        self.slot = Slot(self.notify)
+        try:
+            self.start_time = time.monotonic()
+            if self.emu == "bochs":
+                self._start_bochs()
+            else:
+                self._start_qemu()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    @property
+    def fd(self):
+        """The serial line's file descriptor."""
+        return self.socket.fileno()
+
+    @property
+    def returncode(self):
+        """None while the emulator runs; 0 after an orderly end, such as the guest's power-off."""
+        status = self.process.poll() if self.process else None
+        if status and self.emu == "bochs" and self._shut_down_by_guest():
+            return 0
+        return status
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def wait(self, timeout=None):
+        """Waits until the emulator has ended; returns returncode, or raises subprocess.TimeoutExpired."""
+        self.process.wait(timeout)
+        return self.returncode
+
+    def stop(self):
+        """Ends the emulator if it still runs, and frees what it held. May be called again."""
+        if self.process:
+            if self.process.poll() is None:
+                # Bochs takes no notice of gentler signals. The emulator leads its own process group.
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        if self.socket:
+            self.socket.close()
+        if self.slot:
+            self.slot.release()
+        for pattern in ("disk.*", "vars.fd"):
+            for path in glob.glob(os.path.join(self.folder, pattern)):
+                os.unlink(path)
+
+    # ---- what it left behind ----
+
+    def log_lines(self):
+        """What the emulator reported, in full."""
+        lines = []
+        for path in (self.log_path, self.output_path):
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    lines += file.read().splitlines()
+        return lines
+
+    def vmfail_lines(self):
+        """The lines of Bochs' log that say why a VM entry failed."""
+        return [line for line in self.log_lines() if "VMFAIL" in line]
+
+    def alarming_lines(self):
+        """Failed VM entries, emulator panics and triple faults: what a user should see after a run."""
+        alarming = re.compile(r"VMFAIL|>>PANIC<<|triple fault|^qemu-system|KVM internal error")
+        return [line for line in self.log_lines() if alarming.search(line) and SHUTDOWN_PANIC not in line]
+
+    def _shut_down_by_guest(self):
+        return any(">>PANIC<<" in line and SHUTDOWN_PANIC in line for line in self.log_lines())
+
+    # ---- starting ----
+
+    def _check_files(self):
+        for path in filter(None, (self.image, self.iso)):
+            if not os.path.isfile(path):
+                raise EmulatorError(f"{path} does not exist: run make")
+        if self.firmware == "ovmf":
+            for path in (OVMF_BOCHS,) if self.emu == "bochs" else (OVMF_CODE, OVMF_VARS):
+                if not os.path.exists(path):
+                    raise EmulatorError(f"{path} does not exist: run tools/setup run")
+
+    def _spawn(self, command, **options):
+        """Starts a command that dies with this process, in a process group of its own, without a terminal."""
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+        environment = dict(os.environ, TERM="vt100")
+        with open(self.output_path, "wb") as output:
+            self.process = _spawner.submit(
+                subprocess.Popen, command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True, **options).result()
+
+    def _failed_to_start(self):
+        lines = self.alarming_lines() or self.log_lines()[-5:]
+        return EmulatorError("\n".join([f"{self.emu} ended at once:", *lines, f"all of its output is in {self.folder}"]))
+
+    def _start_bochs(self):
+        """Bochs connects to us, so there is no race for a free port."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            rc = os.path.join(self.folder, "bochsrc")
+            with open(rc, "w", encoding="utf-8") as file:
+                file.write("\n".join(self._bochs_config(server.getsockname()[1]) + [""]))
+            self._spawn([BOCHS, "-f", rc])
+            server.settimeout(0.1)
+            deadline = time.monotonic() + CONNECT_SECONDS
+            while self.socket is None:
+                try:
+                    self.socket = server.accept()[0]
+                except TimeoutError:
+                    if not self.running or time.monotonic() > deadline:
+                        raise self._failed_to_start() from None
+        self.socket.setblocking(True)
+
+    def _bochs_config(self, port):
+        lines = [
+            "display_library: term",    # the only one in Debian that works without a display
+            f"log: {self.log_path}",
+            "panic: action=fatal", "error: action=report", "info: action=ignore", "debug: action=ignore",
+            f"memory: guest={self.mem}, host={self.mem}",
+            # Any triple fault is a bug of ours, so it must be seen: no quiet reset.
+            f"cpu: model={self.cpu_model}, count={self.cores}, ips={self.ips}, reset_on_triple_fault=0",
+            "clock: sync=none",         # repeatable: time is what was executed
+            "vgaromimage: file=$BXSHARE/VGABIOS-lgpl-latest",
+            "vga: extension=none",      # Bochs panics in the graphics modes that GRUB would choose
+            "sound: driver=dummy",
+            f"com1: enabled=1, mode=socket-client, dev=localhost:{port}",
+            f"boot: {'cdrom' if self.iso else 'disk'}",
+        ]
+        if self.firmware == "ovmf":
+            lines.append(f"romimage: file={OVMF_BOCHS}, address=0x0, options=none")
+        else:
+            lines.append("romimage: file=$BXSHARE/BIOS-bochs-latest, options=fastboot")
+        if self.image:
+            # A link, since Bochs makes its lock file beside the path that it is given, and leaves it when it is killed.
+            os.symlink(self.image, os.path.join(self.folder, "disk.img"))
+            lines.append(f"ata0-master: type=disk, path={self.folder}/disk.img, mode=volatile")
+        if self.iso:
+            lines.append(f"ata1-master: type=cdrom, path={self.iso}, status=inserted")
+        return lines + self.config
+
+    def _start_qemu(self):
+        program = shutil.which("qemu-system-x86_64")
+        if not program:
+            raise EmulatorError("qemu-system-x86_64 is not installed: run tools/setup run")
+        self.socket, other = socket.socketpair()
+        with other:
+            self._spawn([program, *self._qemu_arguments(other.fileno())], pass_fds=(other.fileno(),))
+
+    def _qemu_arguments(self, serial_fd):
+        arguments = [
+            "-nodefaults", "-display", "none", "-vga", "std", "-machine", self.machine, "-cpu", self.cpu_model,
+            "-accel", self.emu, "-smp", str(self.cores), "-m", str(self.mem),
+            "-chardev", f"socket,id=com1,fd={serial_fd}", "-serial", "chardev:com1",
+            "-boot", "d" if self.iso else "c", "-D", self.log_path,
+        ]
+        if not self.reboot:
+            arguments.append("-no-reboot")
+        if self.firmware == "ovmf":
+            variables = os.path.join(self.folder, "vars.fd")
+            shutil.copyfile(OVMF_VARS, variables)
+            arguments += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                          "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+        if self.image:
+            arguments += ["-drive", f"format=raw,snapshot=on,media=disk,index=0,file={self.image}"]
+        if self.iso:
+            arguments += ["-drive", f"format=raw,readonly=on,media=cdrom,index=2,file={self.iso}"]
+        return arguments + self.config
