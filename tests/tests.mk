@@ -1,0 +1,71 @@
+# Host tests and host tools; included by the Makefile. docs/testing.md tells how to add a test.
+#
+#   make test     everything, with set-up; ends with the line 'N passed, N failed'
+#   make unit     the cmocka programs            make fuzz     a short run of every fuzzer (FUZZ_SECONDS each)
+#   make lint     format, cppcheck, clang build  make system   boots images in emulators
+#
+# A test program says in its first lines what it is linked with: '// links: vmm/elf.c vmm/lib/string.c'. Several such lines add up.
+FUZZ_SECONDS ?= 10
+FUZZCC ?= clang
+CLANG_FORMAT ?= clang-format-19
+
+links = $(patsubst %,$(2)/%.o,$(1) $(shell sed -n 's|^// links:||p' $(1)))
+
+# POLYVISOR_HOST leaves the C library's own functions to the C library.
+HOST := -std=c17 -g $(WARNINGS) -DPOLYVISOR_HOST -I. -Ivmm/include
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# ---- check-config ----
+CHECK_CONFIG_SRC := tools/check-config.c $(wildcard vmm/config*.c) $(LIB_SRC)
+$(BUILD)/host/%.c.o: %.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(HOSTCC) $(HOST) -O2 -MMD -MP -c $< -o $@
+$(BUILD)/check-config: $(CHECK_CONFIG_SRC:%=$(BUILD)/host/%.o)
+	$(HOSTCC) -o $@ $^
+
+# ---- unit tests ----
+UNIT_TESTS := $(sort $(basename $(notdir $(wildcard tests/unit/test_*.c))))
+UNIT_BIN := $(UNIT_TESTS:%=$(BUILD)/unit/%)
+$(BUILD)/unit/obj/%.c.o: %.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(HOSTCC) $(HOST) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
+define UNIT_RULE
+$(BUILD)/unit/$(1): $(call links,tests/unit/$(1).c,$(BUILD)/unit/obj)
+	$$(HOSTCC) $$(SANITIZE) -o $$@ $$^ -lcmocka
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
+
+# ---- fuzzers ----
+FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c))))
+FUZZ_BIN := $(FUZZERS:%=$(BUILD)/fuzz/%)
+$(BUILD)/fuzz/obj/%.c.o: %.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(FUZZCC) $(HOST) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+define FUZZ_RULE
+$(BUILD)/fuzz/$(1): $(call links,tests/fuzz/$(1).c,$(BUILD)/fuzz/obj)
+	$$(FUZZCC) $$(SANITIZE) -fsanitize=fuzzer -o $$@ $$^
+endef
+$(foreach t,$(FUZZERS),$(eval $(call FUZZ_RULE,$(t))))
+
+# ---- running them: one driver for all layers ----
+.PHONY: unit fuzz lint system unit-programs fuzz-programs lint-format lint-cppcheck lint-clang
+unit-programs: $(UNIT_BIN)
+fuzz-programs: $(FUZZ_BIN)
+RUN_ALL = @BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(PYTHON) tests/run-all
+unit fuzz lint system:
+	$(RUN_ALL) $@
+test:
+	@tools/setup test
+	$(RUN_ALL)
+
+# ---- the checks behind 'make lint' ----
+C_FILES = $(shell find arch boot vmm guests tests tools -name '*.[ch]' 2>/dev/null | sort)
+lint-format:
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+# Only what these programs are built from is read; system headers would make it slow and tell it little.
+lint-cppcheck:
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	    --suppress=missingIncludeSystem --platform=unix64 -D__x86_64__ -I. -Ivmm/include \
+	    -Ivmm/personalities/lib vmm arch boot
+lint-clang:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang HOSTCC=clang all
