@@ -33,6 +33,7 @@ DEFAULT_CPU = {"bochs": "corei7_skylake_x", "tcg": "max", "kvm": "host,+vmx"}
 # Simulated instructions per second, the rate of the guest's clock. A lower rate shortens, in real time, every wait of
 # the guest for a clock or for its serial line; but at too low a rate it spends its time in timer interrupts.
 BOCHS_IPS = 50_000_000
+BOCHS_HOST_MIB = 2048                   # its limit for memory held in memory; the rest goes into a file
 OVMF_BOCHS = "/usr/share/ovmf/OVMF.fd"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -251,8 +252,8 @@ class Machine:
         return [line for line in self.log_lines() if "VMFAIL" in line]
 
     def alarming_lines(self):
-        """Failed VM entries, emulator panics and triple faults: what a user should see after a run."""
-        alarming = re.compile(r"VMFAIL|>>PANIC<<|triple fault|^qemu-system|KVM internal error")
+        """Failed VM entries and panics of the emulator, as by a triple fault: what a user should see after a run."""
+        alarming = re.compile(r"VMFAIL|>>PANIC<<|^qemu-system|KVM internal error")
         return [line for line in self.log_lines() if alarming.search(line) and SHUTDOWN_PANIC not in line]
 
     def _shut_down_by_guest(self):
@@ -263,7 +264,7 @@ class Machine:
     def _check_files(self):
         for path in filter(None, (self.image, self.iso)):
             if not os.path.isfile(path):
-                raise EmulatorError(f"{path} does not exist: run make")
+                raise EmulatorError(f"{path} does not exist" + (": run make" if path.startswith(BUILD) else ""))
         if self.firmware == "ovmf":
             for path in (OVMF_BOCHS,) if self.emu == "bochs" else (OVMF_CODE, OVMF_VARS):
                 if not os.path.exists(path):
@@ -304,7 +305,7 @@ class Machine:
             "display_library: term",    # the only one in Debian that works without a display
             f"log: {self.log_path}",
             "panic: action=fatal", "error: action=report", "info: action=ignore", "debug: action=ignore",
-            f"memory: guest={self.mem}, host={self.mem}",
+            f"memory: guest={self.mem}, host={min(self.mem, BOCHS_HOST_MIB)}",
             # Any triple fault is a bug of ours, so it must be seen: no quiet reset.
             f"cpu: model={self.cpu_model}, count={self.cores}, ips={self.ips}, reset_on_triple_fault=0",
             "clock: sync=none",         # repeatable: time is what was executed
