@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the boot command line changes in a configuration, and the options that it holds besides.
+// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/config_override.c vmm/lib/format.c vmm/lib/string.c
+#include "config_helper.h"
+
+static const char base[] =
+    "personality mon.1 { image monitor.elf; memory 16M; debug yes }\n"
+    "personality tiny { image tiny.elf; memory 64M; module m one; module n two; args \"old\" }\n";
+
+static int parse_base(void **state)
+{
+    (void)state;
+    accept_text(base);
+    return 0;
+}
+
+static void override(const char *cmdline)
+{
+    if (!config_override(&config, cmdline, &error))
+        fail_msg("refused: %s\n%s", error.message, cmdline);
+}
+
+/// Refuses, with this message behind "command line:1:", and leaves everything as it was.
+static void refuse(const char *cmdline, const char *message)
+{
+    static struct config before;
+    char whole[CONFIG_ERROR_SIZE];
+
+    memcpy(&before, &config, sizeof(config));
+    snprintf(whole, sizeof(whole), "command line:1:%s", message);
+    assert_false(config_override(&config, cmdline, &error));
+    assert_string_equal(error.message, whole);
+    assert_int_equal(error.place.line, 0);
+    assert_int_equal(before.strings_used, config.strings_used);
+    assert_memory_equal(before.strings, config.strings, config.strings_used);
+    assert_memory_equal(before.personalities, config.personalities, sizeof(config.personalities));
+    assert_memory_equal(before.files, config.files, config.file_count * sizeof(config.files[0]));
+    assert_int_equal(before.file_count, config.file_count);
+    assert_int_equal(before.slice_us, config.slice_us);
+}
+
+static void changes_every_key(void **state)
+{
+    const struct config_personality *p = &config.personalities[1];
+
+    (void)state;
+    override("slice=5ms tiny.image=other.elf tiny.cores=1-2,4 tiny.memory=\"128M\" tiny.quota=8K tiny.weight=9 "
+             "tiny.args=\"a \\\"b\\\" c\" tiny.module=\"n new\" tiny.module=\"o two\"");
+    assert_int_equal(config.slice_us, 5000);
+    assert_string_equal(p->image, "other.elf");
+    assert_true(p->cores == 0x16 && !p->all_cores);
+    assert_true(p->memory == 128 << 20);
+    assert_true(p->quota == 8 << 10);
+    assert_int_equal(p->weight, 9);
+    assert_string_equal(p->args, "a \"b\" c");
+    assert_int_equal(p->module_count, 3);
+    assert_string_equal(p->modules[0].file, "one");
+    assert_string_equal(p->modules[1].file, "new");
+    assert_string_equal(p->modules[2].name, "o");
+    assert_string_equal(p->modules[2].file, "two");
+    // The other personality is as it was, and the replaced image need not be loaded any more.
+    assert_string_equal(config.personalities[0].image, "monitor.elf");
+    assert_int_equal(config.file_count, 5);
+    assert_string_equal(config.files[0], "monitor.elf");
+    assert_string_equal(config.files[1], "other.elf");
+}
+
+static void reads_strings_with_and_without_quotes(void **state)
+{
+    const struct config_personality *p = &config.personalities[1];
+
+    (void)state;
+    override("tiny.args=one");
+    assert_string_equal(p->args, "one");
+    override("tiny.args=\"\"");
+    assert_string_equal(p->args, "");
+    override("tiny.args=a=b");
+    assert_string_equal(p->args, "a=b");
+    override("tiny.image=\"with blank.elf\"");
+    assert_string_equal(p->image, "with blank.elf");
+    override("tiny.cores=all tiny.cores=3");
+    assert_true(p->cores == 8);
+}
+
+static void names_with_dots(void **state)
+{
+    (void)state;
+    override("mon.1.weight=3");
+    assert_int_equal(config.personalities[0].weight, 3);
+}
+
+static void leaves_other_words_alone(void **state)
+{
+    (void)state;
+    override("");
+    override("   ");
+    override("EFI/BOOT/BOOTX64.EFI BOOT_IMAGE=/boot/polyvisor.elf config=a.cfg x=\"tiny.cores=9 \" tiny.cores quiet =");
+    assert_true(config.personalities[1].all_cores);
+    override("log=\"unterminated tiny.cores=9");
+    assert_true(config.personalities[1].all_cores);
+}
+
+static void moves_the_debug_capability(void **state)
+{
+    (void)state;
+    refuse("tiny.debug=yes", "12: found 'yes', expected no: personalities 'mon.1' and 'tiny' would have the debug "
+                             "capability");
+    override("tiny.debug=yes mon.1.debug=no");
+    assert_false(config.personalities[0].debug);
+    assert_true(config.personalities[1].debug);
+    override("mon.1.debug=yes tiny.debug=no");
+    assert_true(config.personalities[0].debug);
+    assert_false(config.personalities[1].debug);
+}
+
+static void refuses_what_is_wrong(void **state)
+{
+    static const struct {
+        const char *cmdline, *message;
+    } cases[] = {
+        {"quiet tinny.cores=1", "7: found 'tinny', expected the name of a personality before '.'"},
+        {".cores=1", "1: found nothing, expected the name of a personality before '.'"},
+        {"tiny.core=1", "6: found 'core', expected a key (image, cores, memory, quota, weight, debug, args, module)"},
+        {"tiny.=1", "6: found nothing, expected a key (image, cores, memory, quota, weight, debug, args, module)"},
+        {"tiny.cores=", "12: found the end of the value, expected a list of cores such as 0-3,5, or all"},
+        {"tiny.cores=1,64", "14: found '64', expected a core number from 0 to 63 or a range such as 2-5"},
+        {"tiny.cores=\"1,1\"", "15: found '1', expected cores that the list does not have yet (overlapping cores)"},
+        {"tiny.memory=0", "13: found '0', expected a size of at least 4K"},
+        {"tiny.memory=\"4K 8K\"", "17: found '8K', expected the end of the value"},
+        {"tiny.weight=5;", "14: found ';', expected the end of the value"},
+        {"tiny.args=\"open", "11: found '\"open', expected a '\"' that ends the string on the same line"},
+        {"tiny.args=\"a\\b\"",
+         "13: found '\\b', expected \\\" or \\\\ (a backslash in a string stands before one of the "
+         "two)"},
+        {"tiny.args=a\"b\"", "12: found '\"b\"', expected the end of the value"},
+        {"tiny.debug=on", "12: found 'on', expected yes or no"},
+        {"tiny.module=m",
+         "14: found the end of the value, expected a file name (printable ASCII, in quotes where it has "
+         "blanks)"},
+        {"slice=1", "7: found '1', expected a time such as 1ms (us, ms or s)"},
+        {"slice=\"1ms\"x", "7: found '\"1ms\"', expected a time such as 1ms (us, ms or s)"},
+        {"tiny.weight=5 tiny.image=new.elf slice=0s", "40: found '0s', expected a time from 100us to 1s"},
+        {"tiny.weight=\x1b[2J", "13: found '\\x1b[2J', expected a weight from 1 to 10000"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        refuse(cases[i].cmdline, cases[i].message);
+}
+
+static void refuses_too_many_modules(void **state)
+{
+    char cmdline[1024] = "";
+
+    (void)state;
+    for (unsigned i = 0; i < PV_MAX_MODULES - 2; i++)
+        sprintf(cmdline + strlen(cmdline), "tiny.module=\"x%u f\" ", i);
+    override(cmdline);
+    refuse("tiny.module=\"x99 f\"", "14: found 'x99', expected at most 16 modules in a personality");
+}
+
+/// Strings are only ever appended; when there is no room, nothing changes.
+static void refuses_more_text_than_there_is_room_for(void **state)
+{
+    char cmdline[1100] = "tiny.args=";
+    unsigned rounds = 0;
+
+    (void)state;
+    memset(cmdline + strlen(cmdline), 'a', 1000);
+    while (config_override(&config, cmdline, &error))
+        rounds++;
+    assert_in_range(rounds, 100, 140);
+    refuse(cmdline,
+           "11: found 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...', expected less text: there is room for 131072 "
+           "bytes of names and strings in all");
+    assert_int_equal(strlen(config.personalities[1].args), 1000);
+}
+
+static void finds_options(void **state)
+{
+    char value[8];
+
+    (void)state;
+    assert_true(config_option("a=1 bc=2 b=3", "b", value, sizeof(value)));
+    assert_string_equal(value, "3");
+    assert_true(config_option("a=1 a=2", "a", value, sizeof(value)));
+    assert_string_equal(value, "2");
+    assert_true(config_option("\t a=\"x \\\"y\" ", "a", value, sizeof(value)));
+    assert_string_equal(value, "x \"y");
+    assert_true(config_option("a=", "a", value, sizeof(value)));
+    assert_string_equal(value, "");
+    assert_true(config_option("a==", "a", value, sizeof(value)));
+    assert_string_equal(value, "=");
+    assert_true(config_option("a=1234567", "a", value, sizeof(value)));
+    assert_string_equal(value, "1234567");
+    assert_true(config_option("a=\"open", "a", value, sizeof(value)));
+    assert_string_equal(value, "open");
+}
+
+static void misses_options(void **state)
+{
+    char value[8];
+
+    (void)state;
+    assert_false(config_option("", "a", value, sizeof(value)));
+    assert_false(config_option("a ab=1 ba=2", "a", value, sizeof(value)));
+    assert_false(config_option("x=\"a=1\"", "a", value, sizeof(value)));
+    assert_false(config_option("x=\" a=1 \"", "a", value, sizeof(value)));
+    assert_false(config_option("a=12345678", "a", value, sizeof(value)));
+    assert_false(config_option("a=", "a", value, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(changes_every_key, parse_base),
+        cmocka_unit_test_setup(reads_strings_with_and_without_quotes, parse_base),
+        cmocka_unit_test_setup(names_with_dots, parse_base),
+        cmocka_unit_test_setup(leaves_other_words_alone, parse_base),
+        cmocka_unit_test_setup(moves_the_debug_capability, parse_base),
+        cmocka_unit_test_setup(refuses_what_is_wrong, parse_base),
+        cmocka_unit_test_setup(refuses_too_many_modules, parse_base),
+        cmocka_unit_test_setup(refuses_more_text_than_there_is_room_for, parse_base),
+        cmocka_unit_test(finds_options),
+        cmocka_unit_test(misses_options),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
