@@ -312,7 +312,7 @@ class Machine:
             "vgaromimage: file=$BXSHARE/VGABIOS-lgpl-latest",
             "vga: extension=none",      # Bochs panics in the graphics modes that GRUB would choose
             "sound: driver=dummy",
-            f"com1: enabled=1, mode=socket-client, dev=localhost:{port}",
+            f"com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}",
             f"boot: {'cdrom' if self.iso else 'disk'}",
         ]
         if self.firmware == "ovmf":
