@@ -17,13 +17,17 @@ COMMON := -std=c17 -O2 -g -ffreestanding -fno-stack-protector -fno-omit-frame-po
 # General registers only: the FPU holds the state of the vcpu that was loaded last (docs/vmx, design of the switch).
 RING0 := $(COMMON) -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie -I. -Ivmm/include
 RING3 := $(COMMON) -mgeneral-regs-only -fno-pic -fno-pie -Ivmm/include -Ivmm/personalities/lib
+# `make V=1` shows the commands.
+ifndef V
+say = @echo "  $(1) $(2)";
+endif
 ifdef DEBUG
 RING0 += -DPOLYVISOR_DEBUG
 endif
 
 LIB_SRC := $(wildcard vmm/lib/*.c)
 MUX_SRC := $(wildcard boot/multiboot2/*.c boot/multiboot2/*.asm arch/x86/*.c arch/x86/*.asm arch/x86/vmx/*.c \
-    arch/x86/vmx/*.asm vmm/*.c) $(LIB_SRC)
+    arch/x86/vmx/*.asm vmm/*.c vmm/*.asm) $(LIB_SRC)
 MUX_OBJ := $(MUX_SRC:%=$(BUILD)/mux/%.o)
 P_LIB_SRC := $(wildcard vmm/personalities/lib/*.c vmm/personalities/lib/*.asm) $(LIB_SRC)
 P_LIB_OBJ := $(P_LIB_SRC:%=$(BUILD)/personality/%.o)
@@ -40,20 +44,20 @@ all: $(BUILD)/polyvisor.elf $(BUILD)/BOOTX64.EFI $(BUILD)/polyvisor.img $(BUILD)
 
 $(BUILD)/mux/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(RING0) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(RING0) -MMD -MP -c $< -o $@
 
 $(BUILD)/%.asm.o: ;
 $(BUILD)/mux/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -Werror -I. -I$(BUILD)/ -MD $@.d -MT $@ -MP $< -o $@
+	$(call say,NASM,$<)$(NASM) -f elf64 -Werror -I. -I$(BUILD)/ -MD $@.d -MT $@ -MP $< -o $@
 
 $(BUILD)/personality/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(RING3) -I$(<D) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(RING3) -I$(<D) -MMD -MP -c $< -o $@
 
 $(BUILD)/personality/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -Werror -I. -MD $@.d -MT $@ -MP $< -o $@
+	$(call say,NASM,$<)$(NASM) -f elf64 -Werror -I. -MD $@.d -MT $@ -MP $< -o $@
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -72,19 +76,19 @@ $(BUILD)/mux/vmm/monitor_image.asm.o: $(BUILD)/monitor.elf
 LINK_MUX = $(LD) -nostdlib -static -z max-page-size=0x1000 -z noexecstack --build-id=none -T linker.ld
 $(BUILD)/mux/symbols0.asm: tools/mksyms
 	@mkdir -p $(@D)
-	tools/mksyms --empty > $@
+	@tools/mksyms --empty > $@
 $(BUILD)/polyvisor.stage1.elf: $(MUX_OBJ) $(BUILD)/mux/symbols0.o linker.ld
-	$(LINK_MUX) -o $@ $(MUX_OBJ) $(BUILD)/mux/symbols0.o
+	$(call say,LD,$@)$(LINK_MUX) -o $@ $(MUX_OBJ) $(BUILD)/mux/symbols0.o
 $(BUILD)/mux/symbols.asm: $(BUILD)/polyvisor.stage1.elf tools/mksyms
-	nm $< | tools/mksyms > $@
-$(BUILD)/mux/symbols%.o: $(BUILD)/mux/symbols%.asm
-	$(NASM) -f elf64 $< -o $@
+	@nm $< | tools/mksyms > $@
+$(BUILD)/mux/symbols0.o: $(BUILD)/mux/symbols0.asm
+	$(call say,NASM,$<)$(NASM) -f elf64 $< -o $@
 $(BUILD)/mux/symbols.o: $(BUILD)/mux/symbols.asm
-	$(NASM) -f elf64 $< -o $@
+	$(call say,NASM,$<)$(NASM) -f elf64 $< -o $@
 $(BUILD)/polyvisor.debug.elf: $(MUX_OBJ) $(BUILD)/mux/symbols.o linker.ld
-	$(LINK_MUX) -o $@ $(MUX_OBJ) $(BUILD)/mux/symbols.o
+	$(call say,LD,$@)$(LINK_MUX) -o $@ $(MUX_OBJ) $(BUILD)/mux/symbols.o
 $(BUILD)/polyvisor.elf: $(BUILD)/polyvisor.debug.elf
-	$(OBJCOPY) --strip-debug $< $@
+	$(call say,OBJCOPY,$@)$(OBJCOPY) --strip-debug $< $@
 
 # ---- personalities ----
 LINK_P = $(LD) -nostdlib -static -z max-page-size=0x1000 -z separate-code -z noexecstack --build-id=none \
@@ -92,14 +96,14 @@ LINK_P = $(LD) -nostdlib -static -z max-page-size=0x1000 -z separate-code -z noe
 define PERSONALITY_RULE
 $(BUILD)/$(1).debug.elf: $$(patsubst %,$(BUILD)/personality/%.o,$$(wildcard vmm/personalities/$(1)/*.c \
     vmm/personalities/$(1)/*.asm)) $$(P_LIB_OBJ) vmm/personalities/lib/personality.ld
-	$$(LINK_P) -o $$@ $$(filter %.o,$$^)
+	$$(call say,LD,$$@)$$(LINK_P) -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach p,$(PERSONALITIES),$(eval $(call PERSONALITY_RULE,$(p))))
 $(BUILD)/tests/%.debug.elf: $(BUILD)/personality/tests/personalities/%.c.o $(P_LIB_OBJ) vmm/personalities/lib/personality.ld
 	@mkdir -p $(@D)
-	$(LINK_P) -o $@ $(filter %.o,$^)
+	$(call say,LD,$@)$(LINK_P) -o $@ $(filter %.o,$^)
 $(P_ELF) $(TEST_ELF): %.elf: %.debug.elf
-	$(OBJCOPY) --strip-all $< $@
+	$(call say,OBJCOPY,$@)$(OBJCOPY) --strip-all $< $@
 
 # ---- EFI loader ----
 include boot/efi/efi.mk
@@ -107,9 +111,9 @@ include boot/efi/efi.mk
 # ---- images ----
 IMAGE_FILES := $(BUILD)/polyvisor.elf polyvisor.cfg $(P_ELF)
 $(BUILD)/polyvisor.img: $(BUILD)/BOOTX64.EFI $(IMAGE_FILES) tools/mkimg
-	tools/mkimg -o $@ $(BUILD)/BOOTX64.EFI:EFI/BOOT/BOOTX64.EFI $(IMAGE_FILES)
+	$(call say,IMAGE,$@)tools/mkimg -o $@ $(BUILD)/BOOTX64.EFI:EFI/BOOT/BOOTX64.EFI $(IMAGE_FILES)
 $(BUILD)/polyvisor.iso: $(IMAGE_FILES) tools/mkiso
-	tools/mkiso -o $@ --kernel $(BUILD)/polyvisor.elf --config polyvisor.cfg $(P_ELF)
+	$(call say,ISO,$@)tools/mkiso -o $@ --kernel $(BUILD)/polyvisor.elf --config polyvisor.cfg $(P_ELF)
 images: $(BUILD)/polyvisor.img $(BUILD)/polyvisor.iso
 
 # Copies what a real EFI partition needs; the partition must be mounted at ESP.

@@ -1,0 +1,274 @@
+; SPDX-License-Identifier: Apache-2.0
+; All ways into ring 0 and out of it. Ring 0 is never preempted: an entry from ring 3 saves what must be kept into the current
+; agent's struct regs, C code decides, and core_resume leaves with whichever registers are current then.
+%include "arch/x86/regs.inc"
+
+bits 64
+default rel
+
+SELECTOR_KERNEL_DATA equ 0x10
+VECTOR_EXTERNAL      equ 32
+SYSCALLS             equ 9              ; enum pv_syscall, checked in vmm/syscall.c
+
+extern mux_main, mux_exception, mux_interrupt, mux_unknown_syscall, mux_bad_sysenter, syscall_table
+extern trap_ring0, trap_nmi, trap_debug, trap_debug_ring3, cores, user_copy_smap
+
+global mux_entry, core_resume, core_switch_stack, trap_stubs, sysenter_entry
+global msr_read_safe, user_copy_in, user_copy_out, fixup_table
+
+section .text
+
+; From the boot loader (boot/boot_info.h): rdi = boot_info. To the boot stack, whose top names core 0 as every stack's does.
+mux_entry:
+    cld
+    lea rsp, [boot_stack + STACK_SLOT - STACK_TOP_SIZE]
+    lea rax, [cores]
+    mov [rsp + STACK_TOP_CORE], rax
+    xor ebp, ebp
+    call mux_main
+    ud2
+
+; rdi = struct stack_top of the new stack, rsi = function that does not return
+core_switch_stack:
+    mov rsp, rdi
+    xor ebp, ebp
+    call rsi
+    ud2
+
+; Leaves ring 0. rsp: any of the core's main stack.
+core_resume:
+    or rsp, STACK_SLOT - 1
+    sub rsp, STACK_TOP_SIZE - 1
+resume_from_top:                        ; rsp = struct stack_top
+    mov rdi, [rsp + STACK_TOP_CURRENT]
+    test rdi, rdi
+    jz idle
+resume_regs:                            ; rdi = struct regs
+    cmp qword [rdi + REGS_KIND], KIND_SYSEXIT
+    jne .iret
+    mov rax, [rdi + REGS_RAX]
+    mov rbx, [rdi + REGS_RBX]
+    mov rbp, [rdi + REGS_RBP]
+    mov r12, [rdi + REGS_R12]
+    mov r13, [rdi + REGS_R13]
+    mov r14, [rdi + REGS_R14]
+    mov r15, [rdi + REGS_R15]
+    mov rdx, [rdi + REGS_RIP]
+    mov rcx, [rdi + REGS_RSP]
+    xor esi, esi                        ; the rest holds ring 0's values: not ring 3's business
+    xor edi, edi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    sti                                 ; interrupts are held off for one more instruction
+    o64 sysexit
+.iret:
+    lea rsp, [rdi + REGS_R15]
+    POP_GPRS
+    add rsp, 16                         ; vector, error code
+    iretq
+
+idle:
+    sti
+    hlt
+    jmp idle
+
+; SYSENTER: rax = number, rdi, rsi, r8, r9, r10 = arguments, rcx = ring 3's rsp, rdx = its rip; rsp = struct stack_top.
+; TF, NT, AC and DF are ring 3's still (SYSENTER clears only VM and IF): drop them all. A #DB that TF caused on the first
+; instruction is undone by trap_debug.
+align 16
+sysenter_entry:
+    mov r11, [rsp + STACK_TOP_CURRENT]
+    push 2
+    popfq
+    mov [r11 + REGS_RBX], rbx
+    mov [r11 + REGS_RBP], rbp
+    mov [r11 + REGS_R12], r12
+    mov [r11 + REGS_R13], r13
+    mov [r11 + REGS_R14], r14
+    mov [r11 + REGS_R15], r15
+    mov [r11 + REGS_RIP], rdx
+    mov [r11 + REGS_RSP], rcx
+    mov qword [r11 + REGS_KIND], KIND_SYSEXIT
+    inc qword [r11 + REGS_SYSCALLS]
+    mov rbx, r11
+    xor ebp, ebp
+    or rdx, rcx                         ; SYSEXIT faults in ring 0 on a non-canonical rip or rsp: refuse before
+    shr rdx, 47
+    jnz .bad_return
+    mov rcx, r8                         ; arguments to the C convention, after the struct regs
+    mov r8, r9
+    mov r9, r10
+    mov rdx, rsi
+    mov rsi, rdi
+    mov rdi, r11
+    cmp rax, SYSCALLS
+    jae .unknown
+    lea r11, [syscall_table]
+    call [r11 + rax * 8]
+    mov [rbx + REGS_RAX], rax
+    jmp resume_from_top
+.unknown:
+    call mux_unknown_syscall
+    mov [rbx + REGS_RAX], rax
+    jmp resume_from_top
+.bad_return:
+    mov rdi, r11
+    call mux_bad_sysenter
+    jmp resume_from_top
+
+; ---- exceptions and interrupts ----
+
+; One 16-byte stub a vector: error code (or 0) and vector on the stack, then the common part.
+%macro STUB 1
+    align 16
+%if %1 == 8 || (%1 >= 10 && %1 <= 14) || %1 == 17 || %1 == 21 || %1 == 29 || %1 == 30
+    push qword %1
+%else
+    push qword 0
+    push qword %1
+%endif
+%if %1 == 2
+    jmp nmi_common
+%elif %1 == 1
+    jmp debug_common
+%elif %1 == 8 || %1 == 18
+    jmp ring0_common                    ; on their own stacks, wherever they came from: always the end
+%else
+    jmp trap_common
+%endif
+%endmacro
+
+align 16
+trap_stubs:
+%assign vector 0
+%rep 256
+    STUB vector
+%assign vector vector + 1
+%endrep
+
+trap_common:
+    test byte [rsp + 24], 3             ; cs of the interrupted code
+    jz from_ring0
+    PUSH_GPRS                           ; into struct regs: TSS.RSP0 points to its end
+    mov rdi, rsp
+    sub rdi, REGS_R15
+    mov qword [rdi + REGS_KIND], KIND_IRET
+    mov rsp, [rdi + REGS_KERNEL_STACK]
+from_ring3:                             ; rdi = struct regs
+    push 2                              ; NT, AC and DF may be ring 3's
+    popfq
+    xor ebp, ebp
+    mov rax, [rdi + REGS_VECTOR]
+    cmp rax, VECTOR_EXTERNAL
+    jae .interrupt
+    mov rsi, cr2
+    call mux_exception
+    jmp resume_from_top
+.interrupt:
+    mov edi, eax
+    call mux_interrupt
+    jmp resume_from_top
+
+; In ring 0 interrupts are only taken while idling; anything else is a fault of ours, or of a place that expects it.
+from_ring0:
+    cmp qword [rsp], VECTOR_EXTERNAL
+    jb ring0_common
+    mov edi, [rsp]
+    or rsp, STACK_SLOT - 1              ; nothing below is needed: the idle loop starts anew
+    sub rsp, STACK_TOP_SIZE - 1
+    call mux_interrupt
+    jmp resume_from_top
+
+; rdi = struct ring0_frame. trap_ring0 returns only when it has moved rip to a fix-up.
+ring0_common:
+    PUSH_GPRS
+    cld
+    mov rdi, rsp
+    call trap_ring0
+    POP_GPRS
+    add rsp, 16
+    iretq
+
+; NMI, on its own stack: may hit anywhere, so everything is kept.
+nmi_common:
+    PUSH_GPRS
+    cld
+    mov rdi, rsp
+    call trap_nmi
+    POP_GPRS
+    add rsp, 16
+    iretq
+
+; #DB, on its own stack: ring 3 can cause one in ring 0 by SYSENTER with TF set.
+debug_common:
+    test byte [rsp + 24], 3
+    jnz .ring3
+    PUSH_GPRS
+    cld
+    mov rdi, rsp
+    call trap_debug
+    POP_GPRS
+    add rsp, 16
+    iretq
+.ring3:                                 ; move the frame to where an entry without IST would have left it
+    PUSH_GPRS
+    cld
+    mov rdi, rsp
+    call trap_debug_ring3               ; copies the frame; rax = the current struct regs
+    mov rdi, rax
+    mov rsp, [rdi + REGS_KERNEL_STACK]
+    jmp from_ring3
+
+; ---- instructions that may fault, with their fix-ups ----
+
+; rdi = MSR, rsi = where its value goes; al = it exists
+msr_read_safe:
+    mov ecx, edi
+.read:
+    rdmsr
+    shl rdx, 32
+    or rax, rdx
+    mov [rsi], rax
+    mov eax, 1
+    ret
+.fault:
+    xor eax, eax
+    ret
+
+; rdi = to, rsi = from, rdx = bytes; al = done
+user_copy_in:
+user_copy_out:
+    mov rcx, rdx
+    cmp byte [user_copy_smap], 0        ; STAC and CLAC are #UD where there is no SMAP
+    je .copy_open
+    stac
+.copy:
+    rep movsb
+    clac
+    mov eax, 1
+    ret
+.fault:
+    clac
+    xor eax, eax
+    ret
+.copy_open:
+    rep movsb
+    mov eax, 1
+    ret
+.fault_open:
+    xor eax, eax
+    ret
+
+section .rodata
+; address that may fault, address where to go on; ends with 0
+fixup_table:
+    dq msr_read_safe.read, msr_read_safe.fault
+    dq user_copy_out.copy, user_copy_out.fault
+    dq user_copy_out.copy_open, user_copy_out.fault_open
+    dq 0, 0
+
+section .bss
+alignb STACK_SLOT
+boot_stack: resb STACK_SLOT

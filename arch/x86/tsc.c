@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arch/x86/tsc.h"
+
+#include <stdbool.h>
+
+#include "arch/x86/cpu.h"
+
+enum {
+    PIT_HZ = 1193182,
+    PIT_CHANNEL2 = 0x42,
+    PIT_COMMAND = 0x43,
+    PIT_MODE0_CHANNEL2 = 0xb0, // count down once, both bytes
+    PIT_LATCH_CHANNEL2 = 0x80,
+    PORT_B = 0x61,
+    PORT_B_GATE2 = 1,
+    PORT_B_SPEAKER = 2,
+    PM_TIMER_HZ = 3579545, // ACPI 4.8.3.3
+    PM_TIMER_MASK = 0xffffff,
+    MEASURE_MS = 10,
+    POLL_LIMIT = 10000000,
+};
+
+static uint64_t rate = UINT64_C(10000000000);
+static const char *source = "none";
+
+static uint32_t pit_count(void)
+{
+    cpu_out8(PIT_COMMAND, PIT_LATCH_CHANNEL2);
+    uint32_t low = cpu_in8(PIT_CHANNEL2);
+    return low | (uint32_t)cpu_in8(PIT_CHANNEL2) << 8;
+}
+
+/// TSC ticks a second by PIT channel 2, or 0 when it does not count.
+static uint64_t measure_pit(void)
+{
+    uint8_t port_b = cpu_in8(PORT_B);
+    cpu_out8(PORT_B, (uint8_t)((port_b & ~PORT_B_SPEAKER) | PORT_B_GATE2));
+    cpu_out8(PIT_COMMAND, PIT_MODE0_CHANNEL2);
+    cpu_out8(PIT_CHANNEL2, 0xff);
+    cpu_out8(PIT_CHANNEL2, 0xff);
+
+    const uint32_t want = PIT_HZ * MEASURE_MS / 1000;
+    uint32_t first = pit_count();
+    for (int i = 0; i < 1000 && pit_count() == first; i++) { // start at a change of the count
+    }
+    uint32_t start = pit_count();
+    uint64_t tsc_start = cpu_rdtsc_ordered();
+    uint32_t now = start;
+    for (int i = 0; i < POLL_LIMIT && start - now < want && now <= start; i++) {
+        now = pit_count();
+    }
+    uint64_t ticks = cpu_rdtsc_ordered() - tsc_start;
+    cpu_out8(PORT_B, port_b);
+    uint32_t counted = start - now;
+    return now <= start && counted >= want ? ticks * PIT_HZ / counted : 0;
+}
+
+static uint64_t measure_pm_timer(uint32_t port)
+{
+    const uint32_t want = PM_TIMER_HZ * MEASURE_MS / 1000;
+    if (!port) {
+        return 0;
+    }
+    uint32_t start = cpu_in32((uint16_t)port);
+    uint64_t tsc_start = cpu_rdtsc_ordered();
+    uint32_t counted = 0;
+    for (int i = 0; i < POLL_LIMIT && counted < want; i++) {
+        counted = (cpu_in32((uint16_t)port) - start) & PM_TIMER_MASK;
+    }
+    uint64_t ticks = cpu_rdtsc_ordered() - tsc_start;
+    return counted >= want ? ticks * PM_TIMER_HZ / counted : 0;
+}
+
+/// SDM Vol. 3B 18.7.3: TSC rate = crystal * EBX / EAX; 0 when the leaf does not say.
+static uint64_t cpuid_rate(void)
+{
+    if (cpu_cpuid(0, 0).eax < 0x15) {
+        return 0;
+    }
+    struct cpuid r = cpu_cpuid(0x15, 0);
+    return r.eax ? (uint64_t)r.ecx * r.ebx / r.eax : 0;
+}
+
+static bool agree(uint64_t a, uint64_t b)
+{
+    uint64_t difference = a > b ? a - b : b - a;
+    return difference <= b / 100;
+}
+
+uint64_t tsc_calibrate(uint32_t pm_timer)
+{
+    uint64_t measured = measure_pit();
+    source = "pit";
+    if (!measured) {
+        measured = measure_pm_timer(pm_timer);
+        source = "pm-timer";
+    }
+    uint64_t stated = cpuid_rate();
+    if (stated && (!measured || agree(measured, stated))) {
+        measured = stated;
+        source = "cpuid";
+    }
+    if (measured) {
+        rate = measured;
+    } else {
+        source = "none";
+    }
+    return rate;
+}
+
+uint64_t tsc_hz(void)
+{
+    return rate;
+}
+
+const char *tsc_source(void)
+{
+    return source;
+}
+
+void tsc_wait_us(uint64_t microseconds)
+{
+    uint64_t end = cpu_rdtsc() + cpu_scale(microseconds, rate, 1000000);
+    while (cpu_rdtsc() < end) {
+        cpu_pause();
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the processor's part calls in the multiplexer (vmm/). The arrows of dependency point the other way for everything else.
+#ifndef POLYVISOR_ARCH_UPCALLS_H
+#define POLYVISOR_ARCH_UPCALLS_H
+
+#include <stdint.h>
+
+#include "arch/x86/regs.h"
+
+struct boot_info;
+struct core;
+
+/// From the boot loader by entry.asm, on the boot stack, with the loader's page tables.
+_Noreturn void mux_main(uint64_t boot_info);
+/// An application processor, on its own stack, with everything of arch/x86 set up. Must end in core_resume().
+_Noreturn void mux_core_main(void);
+/// System calls by number (enum pv_syscall): (registers of the caller, arguments 0 to 4) -> result.
+typedef int64_t syscall_function(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+extern syscall_function *const syscall_table[];
+/// A SYSENTER with a number beyond the table.
+int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+/// SYSENTER with a return address or stack pointer that SYSEXIT could not go back to.
+void mux_bad_sysenter(struct regs *regs);
+/// An exception in ring 3; address: CR2 for #PF. The registers are the current agent's.
+void mux_exception(struct regs *regs, uint64_t address);
+/// An external interrupt, in ring 3 or while the core idled. Before EOI.
+void mux_interrupt(uint32_t vector);
+
+#endif

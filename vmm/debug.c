@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/debug.h"
+
+#include <polyvisor/format.h>
+#include <polyvisor/string.h>
+
+#include "arch/x86/apic.h"
+#include "arch/x86/core.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/tsc.h"
+#include "vmm/crash.h"
+#include "vmm/log.h"
+#include "vmm/machine.h"
+#include "vmm/personality.h"
+#include "vmm/user.h"
+#include "vmm/version.h"
+
+enum { TEXT_CHUNK = 512 };
+
+struct call {
+    struct regs *regs;
+    uint64_t a1, a2, buffer, size;
+};
+
+typedef int64_t operation(const struct call *call);
+
+/// Writes record number `index` of a list, when the buffer has room for it.
+static bool put_record(const struct call *call, uint64_t index, const void *record, uint64_t size)
+{
+    return (index + 1) * size > call->size || user_write(call->buffer + index * size, record, size);
+}
+
+/* ---- lists ---- */
+
+static uint64_t core_syscalls(const struct core *core)
+{
+    uint64_t sum = 0;
+    for (uint32_t p = 0; p < personality_count; p++) {
+        for (uint32_t a = 0; a < personalities[p].agent_count; a++) {
+            sum += personalities[p].agents[a].core == core ? personalities[p].agents[a].regs.syscalls : 0;
+        }
+    }
+    return sum;
+}
+
+static int64_t list_cores(const struct call *call)
+{
+    for (uint32_t i = 0; i < core_count; i++) {
+        const struct core *c = &cores[i];
+        struct sched_stats stats = sched_stats(c);
+        struct pv_core_info info = {
+            .core = c->id,
+            .apic = c->apic_id,
+            .state = c->state,
+            .flags = (c->bsp ? PV_CORE_BSP : 0) | (apic_is_x2() ? PV_CORE_X2APIC : 0),
+            .vmxon = c->vmxon_count,
+            .vmxoff = c->vmxoff_count,
+            .ticks_total = c->state == PV_CORE_ABSENT ? 0 : cpu_rdtsc() - c->tsc_start,
+            .ticks_idle = stats.idle,
+            .ticks_ring3 = stats.ring3,
+            .switches = stats.switches,
+            .interrupts = c->interrupts,
+            .syscalls = core_syscalls(c),
+        };
+        pv_strcopy(info.why, sizeof(info.why), c->why);
+        if (!put_record(call, i, &info, sizeof(info))) {
+            return PV_ERR_FAULT;
+        }
+    }
+    return core_count;
+}
+
+static void describe_personality(struct personality *p, struct pv_personality_info *info)
+{
+    *info = (struct pv_personality_info){
+        .id = p->id,
+        .state = personality_state(p),
+        .cores = p->cores,
+        .weight = p->config->weight,
+        .flags = p->config->debug ? PV_INFO_DEBUG : 0,
+        .agents = p->agent_count,
+        .restarts = p->restarts,
+        .pool = p->memory_size,
+        .quota = p->quota.size,
+        .quota_used = p->quota.used,
+        .console_dropped = p->console.out.dropped,
+        .exit_code = p->exit_code,
+        .registers = p->registers,
+    };
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        info->switches += p->agents[i].switches;
+        info->ticks_ring3 += p->agents[i].ticks;
+        info->syscalls += p->agents[i].regs.syscalls;
+    }
+    pv_strcopy(info->name, sizeof(info->name), p->config->name);
+    pv_strcopy(info->image, sizeof(info->image), p->config->image);
+    pv_strcopy(info->why, sizeof(info->why), p->why);
+}
+
+static int64_t list_personalities(const struct call *call)
+{
+    for (uint32_t i = 0; i < personality_count; i++) {
+        struct pv_personality_info info;
+        describe_personality(&personalities[i], &info);
+        if (!put_record(call, i, &info, sizeof(info))) {
+            return PV_ERR_FAULT;
+        }
+    }
+    return personality_count;
+}
+
+static const char *memory_owner(const struct memmap_region *r)
+{
+    if (r->owner == MEMMAP_NO_OWNER) {
+        return "";
+    }
+    if (r->kind == PV_MEMORY_MODULE) {
+        return r->owner < machine.boot.module_count ? machine.boot.modules[r->owner].name : "configuration";
+    }
+    return r->owner < personality_count ? personalities[r->owner].config->name : "";
+}
+
+static int64_t list_memory(const struct call *call)
+{
+    for (uint32_t i = 0; i < machine.memory.count; i++) {
+        const struct memmap_region *r = &machine.memory.regions[i];
+        struct pv_memory_info info = {.base = r->base, .size = r->size, .kind = r->kind};
+        pv_strcopy(info.owner, sizeof(info.owner), memory_owner(r));
+        if (!put_record(call, i, &info, sizeof(info))) {
+            return PV_ERR_FAULT;
+        }
+    }
+    return machine.memory.count;
+}
+
+static int64_t list_machine(const struct call *call)
+{
+    struct pv_machine_info info = {
+        .flags = (machine.config_broken ? PV_MACHINE_CONFIG_BROKEN : 0) | (crash_built_in() ? PV_MACHINE_DEBUG_BUILD : 0),
+        .tsc_hz = tsc_hz(),
+        .tsc_entry = machine.tsc_entry,
+        .tsc_ready = machine.tsc_ready,
+        .loader_ticks = machine.boot.tsc_enter - machine.boot.tsc_start,
+        .slice_ticks = machine.slice_ticks,
+    };
+    for (uint32_t i = 0; i < core_count; i++) {
+        info.cores += cores[i].state != PV_CORE_ABSENT;
+    }
+    pv_strcopy(info.version, sizeof(info.version), version_text);
+    pv_strcopy(info.loader, sizeof(info.loader), machine.boot.loader);
+    pv_strcopy(info.tsc_source, sizeof(info.tsc_source), tsc_source());
+    return put_record(call, 0, &info, sizeof(info)) ? 1 : PV_ERR_FAULT;
+}
+
+/* ---- texts ---- */
+
+static int64_t read_console(const struct call *call, struct console *console)
+{
+    char chunk[TEXT_CHUNK];
+    uint64_t position = call->a1, done = 0;
+    while (done < call->size) {
+        uint64_t want = call->size - done < sizeof(chunk) ? call->size - done : sizeof(chunk);
+        size_t got = console_peek(console, &position, chunk, want);
+        if (got == 0) {
+            break;
+        }
+        if (!user_write(call->buffer + done, chunk, got)) {
+            return PV_ERR_FAULT;
+        }
+        position += got;
+        done += got;
+    }
+    return (int64_t)done;
+}
+
+static int64_t read_log(const struct call *call)
+{
+    return read_console(call, console_log());
+}
+
+static int64_t read_kept_console(const struct call *call)
+{
+    return call->a2 < personality_count ? read_console(call, &personalities[call->a2].console) : PV_ERR_NOT_FOUND;
+}
+
+static int64_t read_config(const struct call *call)
+{
+    const char *text = call->a2 ? machine.config_errors : machine.config_text;
+    uint64_t size = call->a2 ? strlen(machine.config_errors) : machine.config_size;
+    if (call->a2 > 1) {
+        return PV_ERR_INVALID;
+    }
+    if (call->a1 >= size) {
+        return 0;
+    }
+    uint64_t bytes = size - call->a1 < call->size ? size - call->a1 : call->size;
+    return user_write(call->buffer, text + call->a1, bytes) ? (int64_t)bytes : PV_ERR_FAULT;
+}
+
+static int64_t peek(const struct call *call)
+{
+    for (uint64_t done = 0; done < call->size;) {
+        const struct memmap_region *r = memmap_find(&machine.memory, call->a1 + done);
+        if (!r || r->kind == PV_MEMORY_MMIO || r->kind == PV_MEMORY_BAD || r->kind == PV_MEMORY_FIRMWARE) {
+            return PV_ERR_NOT_FOUND;
+        }
+        uint64_t there = r->base + r->size - (call->a1 + done);
+        uint64_t bytes = call->size - done < there ? call->size - done : there;
+        if (!user_write(call->buffer + done, phys_to_virt(call->a1 + done), bytes)) {
+            return PV_ERR_FAULT;
+        }
+        done += bytes;
+    }
+    return PV_OK;
+}
+
+/* ---- on another core ---- */
+
+static int64_t finish_remote(struct remote_call *call)
+{
+    if (call->result != PV_OK) {
+        return call->result;
+    }
+    return user_write(call->arguments[2], call->data, call->arguments[3]) ? PV_OK : PV_ERR_FAULT;
+}
+
+static struct remote_call *remote_of(struct message *message)
+{
+    return (struct remote_call *)message;
+}
+
+static void run_msr(struct message *message)
+{
+    struct remote_call *call = remote_of(message);
+    uint64_t value = 0;
+    call->result = msr_read_safe((uint32_t)call->arguments[0], &value) ? PV_OK : PV_ERR_GP;
+    memcpy(call->data, &value, sizeof(value));
+    sched_unblock(call->agent);
+}
+
+static void run_cpuid(struct message *message)
+{
+    struct remote_call *call = remote_of(message);
+    struct cpuid r = cpu_cpuid((uint32_t)call->arguments[0], (uint32_t)(call->arguments[0] >> 32));
+    call->result = PV_OK;
+    memcpy(call->data, &r, sizeof(r));
+    sched_unblock(call->agent);
+}
+
+/// Lets a core do something and the caller wait for it.
+static int64_t call_core(const struct call *call, void (*run)(struct message *), uint64_t bytes)
+{
+    if (call->a1 >= core_count || cores[call->a1].state == PV_CORE_ABSENT) {
+        return PV_ERR_NOT_FOUND;
+    }
+    if (call->size < bytes) {
+        return PV_ERR_INVALID;
+    }
+    struct agent *agent = agent_of(call->regs);
+    struct remote_call *remote = &agent->call;
+    remote->arguments[0] = call->a2;
+    remote->arguments[2] = call->buffer;
+    remote->arguments[3] = bytes;
+    remote->finish = finish_remote;
+    remote->message.run = run;
+    sched_block(agent);
+    message_send(&cores[call->a1], &remote->message);
+    return PV_OK;
+}
+
+static int64_t read_msr(const struct call *call)
+{
+    return call->a2 > UINT32_MAX ? PV_ERR_INVALID : call_core(call, run_msr, sizeof(uint64_t));
+}
+
+static int64_t read_cpuid(const struct call *call)
+{
+    return call_core(call, run_cpuid, sizeof(struct pv_cpuid));
+}
+
+/* ---- personalities ---- */
+
+static int64_t finish_kill(struct remote_call *call)
+{
+    return call->result;
+}
+
+static int64_t finish_restart(struct remote_call *call)
+{
+    struct personality *p = &personalities[call->arguments[0]];
+    p->restarts++;
+    return personality_start(p) ? PV_OK : PV_ERR_STATE;
+}
+
+static int64_t stop_then(const struct call *call, int64_t (*finish)(struct remote_call *))
+{
+    struct agent *agent = agent_of(call->regs);
+    if (call->a1 >= personality_count) {
+        return PV_ERR_NOT_FOUND;
+    }
+    struct personality *p = &personalities[call->a1];
+    if (p == agent->personality) {
+        return PV_ERR_DENIED;
+    }
+    agent->call.arguments[0] = call->a1;
+    agent->call.finish = finish;
+    if (p->state == PV_STATE_RUNNING) {
+        lock_take(&p->lock);
+        if (!p->why[0]) {
+            pv_strcopy(p->why, sizeof(p->why), "killed from the shell");
+        }
+        lock_drop(&p->lock);
+    }
+    sched_block(agent);
+    if (!personality_stop(p, PV_STATE_KILLED, agent)) { // has ended already, or somebody else waits for that
+        agent->call.result = PV_ERR_STATE;
+        sched_unblock(agent);
+    }
+    return PV_OK;
+}
+
+static int64_t kill(const struct call *call)
+{
+    return stop_then(call, finish_kill);
+}
+
+static int64_t restart(const struct call *call)
+{
+    return stop_then(call, finish_restart);
+}
+
+static int64_t attach(const struct call *call)
+{
+    if (call->a1 >= personality_count) {
+        return PV_ERR_NOT_FOUND;
+    }
+    console_attach(&personalities[call->a1].console);
+    return PV_OK;
+}
+
+static int64_t reboot(const struct call *call)
+{
+    (void)call;
+    machine_reboot();
+}
+
+static int64_t power_off_machine(const struct call *call)
+{
+    (void)call;
+    machine_power_off();
+}
+
+static int64_t crash(const struct call *call)
+{
+    crash_now(call->a1);
+    return PV_ERR_UNSUPPORTED;
+}
+
+static operation *const operations[] = {
+    [PV_DEBUG_CORES] = list_cores,
+    [PV_DEBUG_PERSONALITIES] = list_personalities,
+    [PV_DEBUG_MEMORY] = list_memory,
+    [PV_DEBUG_MACHINE] = list_machine,
+    [PV_DEBUG_LOG] = read_log,
+    [PV_DEBUG_CONFIG] = read_config,
+    [PV_DEBUG_CONSOLE] = read_kept_console,
+    [PV_DEBUG_PEEK] = peek,
+    [PV_DEBUG_MSR] = read_msr,
+    [PV_DEBUG_CPUID] = read_cpuid,
+    [PV_DEBUG_KILL] = kill,
+    [PV_DEBUG_RESTART] = restart,
+    [PV_DEBUG_ATTACH] = attach,
+    [PV_DEBUG_REBOOT] = reboot,
+    [PV_DEBUG_POWEROFF] = power_off_machine,
+    [PV_DEBUG_CRASH] = crash,
+};
+
+int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uint64_t buffer, uint64_t size)
+{
+    struct agent *agent = agent_of(regs);
+    if (!agent->personality->config->debug) {
+        return PV_ERR_DENIED;
+    }
+    if (op >= sizeof(operations) / sizeof(operations[0]) || !operations[op]) {
+        return PV_ERR_INVALID;
+    }
+    if (size && !user_range(buffer, size)) {
+        return PV_ERR_FAULT;
+    }
+    struct call call = {regs, a1, a2, buffer, size};
+    int64_t result = operations[op](&call);
+    if (sched_current() == agent) {
+        regs->rax = (uint64_t)result;
+    }
+    sched_settle();
+    return (int64_t)regs->rax;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The multiplexer's start, from the boot loader's jump to the first personality.
+#include <polyvisor/string.h>
+
+#include "arch/x86/acpi.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/core.h"
+#include "arch/x86/layout.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/registers.h"
+#include "arch/x86/smp.h"
+#include "arch/x86/tsc.h"
+#include "arch/x86/upcalls.h"
+#include "arch/x86/vmx/vmx.h"
+#include "vmm/console.h"
+#include "vmm/log.h"
+#include "vmm/machine.h"
+#include "vmm/panic.h"
+#include "vmm/personality.h"
+#include "vmm/version.h"
+
+enum { CORE_READY_WAIT_US = 100000 };
+
+const char version_text[] = POLYVISOR_VERSION;
+
+static void take_boot_info(uint64_t physical)
+{
+    const struct boot_info *boot = phys_to_virt(physical);
+    if (boot->magic != BOOT_INFO_MAGIC || boot->version != BOOT_INFO_VERSION || boot->size != sizeof(*boot)) {
+        panic("the boot loader does not fit: boot_info magic 0x%lx, version %u, size %u", boot->magic, boot->version,
+              boot->size);
+    }
+    memcpy(&machine.boot, boot, sizeof(*boot));
+}
+
+static const void *map_table(uint64_t physical, uint64_t size)
+{
+    return paging_map_firmware(physical, size);
+}
+
+/// The rest of a module's last page is whatever was there before: not for personalities to see.
+static void clear_module_tails(void)
+{
+    for (uint32_t i = 0; i < machine.boot.module_count; i++) {
+        const struct boot_module *m = &machine.boot.modules[i];
+        uint64_t end = m->base + m->size;
+        if (m->status == BOOT_MODULE_OK && m->size && end % PAGE_SIZE) {
+            memset(phys_to_virt(end), 0, PAGE_SIZE - end % PAGE_SIZE);
+        }
+    }
+}
+
+static void report_vmx(const struct core *core)
+{
+    if (core->state == PV_CORE_VMX) {
+        log_line("core %u: APIC id %u, in VMX operation", core->id, core->apic_id);
+    } else {
+        log_line("core %u: APIC id %u, no VMX: %s", core->id, core->apic_id, core->why);
+    }
+}
+
+/// Pages that the cores need before they start: stacks, VMXON regions, and one below 1 MiB to start in.
+static uint64_t prepare_cores(void)
+{
+    for (uint32_t i = 0; i < core_count; i++) {
+        if (i > 0) {
+            smp_make_stacks(&machine.memory, &cores[i]);
+        }
+        cores[i].vmxon_region = memmap_alloc(&machine.memory, VMX_REGION_SIZE, PAGE_SIZE, 0, UINT64_C(1) << 32,
+                                             PV_MEMORY_MULTIPLEXER, MEMMAP_NO_OWNER);
+        if (!cores[i].vmxon_region) {
+            panic("no memory for the cores' VMXON regions");
+        }
+    }
+    return memmap_alloc(&machine.memory, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 0xa0000, PV_MEMORY_MULTIPLEXER,
+                        MEMMAP_NO_OWNER);
+}
+
+static void wait_until_ready(void)
+{
+    uint64_t end = cpu_rdtsc() + tsc_hz() / 1000000 * CORE_READY_WAIT_US;
+    for (uint32_t i = 1; i < core_count; i++) {
+        while (cores[i].state != PV_CORE_ABSENT && !__atomic_load_n(&cores[i].ready, __ATOMIC_ACQUIRE)) {
+            if (cpu_rdtsc() > end) {
+                panic("core %u started but did not finish its set-up", i);
+            }
+            cpu_pause();
+        }
+        if (cores[i].state != PV_CORE_ABSENT) {
+            report_vmx(&cores[i]);
+        }
+    }
+}
+
+static void start_cores(void)
+{
+    uint64_t trampoline = prepare_cores();
+    vmx_enable(&cores[0]);
+    report_vmx(&cores[0]);
+    if (trampoline) {
+        smp_start_all(trampoline);
+    } else {
+        log_line("no free page below 1 MiB: only core 0 is used");
+        core_count = 1;
+    }
+    wait_until_ready();
+}
+
+static void start_console(void)
+{
+    const struct acpi_info *acpi = &machine.acpi;
+    bool routed = ioapic_route(acpi->ioapic ? acpi->ioapic : IOAPIC_ADDRESS_DEFAULT, acpi->com1_input, VECTOR_COM1,
+                               cores[0].apic_id, acpi->com1_level, acpi->com1_low);
+    if (!routed) {
+        log_line("no I/O APIC: the serial line is polled");
+    }
+    console_start(routed);
+}
+
+/// On core 0's main stack, with all of arch/x86 but the timer set up.
+_Noreturn static void main_on_stack(void)
+{
+    struct core *core = core_self();
+    core->tsc_start = machine.tsc_entry;
+    core->alive = true;
+    apic_timer_calibrate(tsc_hz());
+    sched_init_core();
+    start_cores();
+    core->ready = true;
+    machine_configure();
+    start_console();
+    machine.tsc_ready = cpu_rdtsc();
+    personality_create_all();
+    sched_settle();
+    core_resume();
+}
+
+void mux_main(uint64_t boot_info)
+{
+    machine.tsc_entry = cpu_rdtsc();
+    core_early_init();
+    console_init();
+    take_boot_info(boot_info);
+    machine_map_memory();
+    paging_init(&machine.memory, machine.boot.image_base);
+    clear_module_tails();
+    acpi_read(machine.boot.rsdp, map_table, &machine.acpi);
+    tsc_calibrate(machine.acpi.pm_timer);
+    log_line("Polyvisor %s, loaded by %s", version_text, machine.boot.loader);
+    log_line("TSC: %lu kHz (%s); %lu MiB of memory free", tsc_hz() / 1000, tsc_source(),
+             memmap_total(&machine.memory, PV_MEMORY_FREE) >> 20);
+    if (machine.acpi.problem[0]) {
+        log_line("%s", machine.acpi.problem);
+    }
+    apic_init();
+    apic_enable();
+    machine_find_cores();
+    smp_make_stacks(&machine.memory, &cores[0]);
+    core_load(&cores[0]);
+    core_switch_stack(cores[0].main_stack, main_on_stack);
+}
+
+void mux_core_main(void)
+{
+    struct core *core = core_self();
+    sched_init_core();
+    vmx_enable(core);
+    __atomic_store_n(&core->ready, true, __ATOMIC_RELEASE);
+    sched_settle();
+    core_resume();
+}

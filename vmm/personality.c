@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/personality.h"
+
+#include <polyvisor/format.h>
+#include <polyvisor/string.h>
+
+#include "arch/x86/core.h"
+#include "arch/x86/layout.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/tsc.h"
+#include "vmm/load.h"
+#include "vmm/log.h"
+#include "vmm/machine.h"
+#include "vmm/panic.h"
+
+enum { MONITOR_MAX_FAILURES = 5 }; // within a second each: then something is wrong that a restart does not mend
+
+struct personality personalities[CONFIG_MAX_PERSONALITIES];
+uint32_t personality_count;
+
+static uint32_t monitor_failures;
+
+/// Memory from the map at boot, or a panic that names the personality: config_check has found that there is enough.
+static uint64_t boot_memory(const struct personality *p, uint64_t size, uint64_t align, uint32_t kind)
+{
+    uint64_t base = memmap_alloc(&machine.memory, size, align, 0, PHYSMAP_SIZE, kind, p->id);
+    return base ? base : memmap_alloc(&machine.memory, size, PAGE_SIZE, 0, PHYSMAP_SIZE, kind, p->id);
+}
+
+static void *boot_kernel_memory(uint64_t size)
+{
+    uint64_t base =
+        memmap_alloc(&machine.memory, size, PAGE_SIZE, 0, PHYSMAP_SIZE, PV_MEMORY_MULTIPLEXER, MEMMAP_NO_OWNER);
+    if (!base) {
+        panic("no memory for the personalities' tables");
+    }
+    memset(phys_to_virt(base), 0, size);
+    return phys_to_virt(base);
+}
+
+static bool core_runs(uint32_t core)
+{
+    return core < core_count && cores[core].state != PV_CORE_ABSENT;
+}
+
+static void create_agents(struct personality *p)
+{
+    for (uint32_t c = 0; c < core_count; c++) {
+        if (core_runs(c) && (p->config->cores >> c & 1)) {
+            p->cores |= UINT64_C(1) << c;
+            p->agent_count++;
+        }
+    }
+    p->agents = boot_kernel_memory(p->agent_count * sizeof(struct agent));
+    uint32_t i = 0;
+    for (uint32_t c = 0; c < core_count; c++) {
+        if (p->cores >> c & 1) {
+            p->agents[i] = (struct agent){.personality = p, .core = &cores[c], .index = i};
+            p->agents[i].call.agent = &p->agents[i];
+            i++;
+        }
+    }
+}
+
+static bool create(struct personality *p, uint32_t id, const struct config_personality *config)
+{
+    *p = (struct personality){.id = id, .config = config, .state = PV_STATE_REFUSED};
+    create_agents(p);
+    console_add(&p->console, p, config->name, boot_kernel_memory(PV_CONSOLE_SIZE));
+    p->memory_size = config->memory;
+    p->memory = boot_memory(p, config->memory, PAGE_SIZE_2M, PV_MEMORY_POOL);
+    uint64_t quota = p->memory ? boot_memory(p, config->quota, PAGE_SIZE, PV_MEMORY_QUOTA) : 0;
+    if (!quota) {
+        pv_snprintf(p->why, sizeof(p->why), "no %lu MiB of contiguous memory for it", config->memory >> 20);
+        return false;
+    }
+    quota_init(&p->quota, quota, config->quota, phys_to_virt(quota));
+    return true;
+}
+
+void personality_create_all(void)
+{
+    for (uint32_t i = 0; i < machine.config.personality_count; i++) {
+        struct personality *p = &personalities[i];
+        personality_count++;
+        bool created = create(p, i, &machine.config.personalities[i]);
+        if (p->config->debug) {
+            console_set_home(&p->console);
+        }
+        if (!created) {
+            log_line("%s: not started: %s", p->config->name, p->why);
+        }
+    }
+    for (uint32_t i = 0; i < personality_count; i++) {
+        if (personalities[i].quota.size) {
+            personality_start(&personalities[i]);
+        }
+    }
+}
+
+static void run_start(struct message *message)
+{
+    sched_start((struct agent *)((char *)message - offsetof(struct agent, start_message)));
+}
+
+bool personality_start(struct personality *p)
+{
+    if (!load_personality(p)) {
+        p->state = PV_STATE_REFUSED;
+        log_line("%s: not started: %s", p->config->name, p->why);
+        if (p->config->debug) {
+            panic("the monitor cannot be started: %s", p->why);
+        }
+        return false;
+    }
+    p->exit_code = 0;
+    p->started = cpu_rdtsc();
+    memset(&p->registers, 0, sizeof(p->registers));
+    p->state = PV_STATE_RUNNING;
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        struct agent *agent = &p->agents[i];
+        agent->events = 0;
+        agent->start_message.run = run_start;
+        message_send(agent->core, &agent->start_message);
+    }
+    return true;
+}
+
+/// The last agent has stopped: no core uses the address space any more.
+static void finish(struct personality *p)
+{
+    lock_take(&p->lock);
+    quota_reset(&p->quota);
+    struct agent *waiter = p->stop_waiter;
+    p->stop_waiter = NULL;
+    p->state = p->next_state;
+    lock_drop(&p->lock);
+    if (waiter) {
+        waiter->call.result = PV_OK;
+        sched_unblock(waiter);
+    }
+    if (p->config->debug) { // there is always a shell
+        monitor_failures = cpu_rdtsc() - p->started < tsc_hz() ? monitor_failures + 1 : 1;
+        if (monitor_failures > MONITOR_MAX_FAILURES) {
+            panic("the monitor keeps failing: %s", p->why);
+        }
+        p->restarts++;
+        personality_start(p);
+    }
+}
+
+void personality_agent_stopped(struct agent *agent)
+{
+    struct personality *p = agent->personality;
+    sched_stop(agent);
+    struct core *core = core_self();
+    if (core->loaded_root == p->root) {
+        core_load_root(core, paging_kernel_root());
+    }
+    if (__atomic_sub_fetch(&p->remaining, 1, __ATOMIC_ACQ_REL) == 0) {
+        finish(p);
+    }
+}
+
+static void run_stop(struct message *message)
+{
+    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, stop_message));
+    if (agent->state == AGENT_BLOCKED) {
+        agent->stop_after_call = true; // somebody holds its remote call
+    } else {
+        personality_agent_stopped(agent);
+    }
+}
+
+bool personality_stop(struct personality *p, enum pv_personality_state state, struct agent *waiter)
+{
+    lock_take(&p->lock);
+    bool runs = p->state == PV_STATE_RUNNING;
+    if (runs) {
+        p->state = PV_STATE_STOPPING;
+        p->next_state = state;
+        p->remaining = p->agent_count;
+    }
+    bool keep = waiter && (runs || (p->state == PV_STATE_STOPPING && !p->stop_waiter));
+    if (keep) {
+        p->stop_waiter = waiter;
+    }
+    lock_drop(&p->lock);
+    for (uint32_t i = 0; runs && i < p->agent_count; i++) {
+        p->agents[i].stop_message.run = run_stop;
+        message_send(p->agents[i].core, &p->agents[i].stop_message);
+    }
+    return waiter ? keep : runs;
+}
+
+static void keep_registers(struct personality *p, const struct agent *agent)
+{
+    const struct regs *r = &agent->regs;
+    p->registers = (struct pv_registers){
+        .rax = r->rax, .rbx = r->rbx, .rcx = r->rcx, .rdx = r->rdx, .rsi = r->rsi, .rdi = r->rdi, .rbp = r->rbp,
+        .rsp = r->rsp, .r8 = r->r8,   .r9 = r->r9,   .r10 = r->r10, .r11 = r->r11, .r12 = r->r12, .r13 = r->r13,
+        .r14 = r->r14, .r15 = r->r15, .rip = r->rip, .rflags = r->rflags, .core = agent->core->id,
+    };
+}
+
+void personality_fault(struct agent *agent, uint64_t vector, uint64_t error_code, uint64_t address, const char *what)
+{
+    struct personality *p = agent->personality;
+    lock_take(&p->lock);
+    bool first = p->state == PV_STATE_RUNNING && !p->why[0];
+    if (first) {
+        keep_registers(p, agent);
+        p->registers.vector = vector;
+        p->registers.error_code = error_code;
+        p->registers.fault_address = address;
+        pv_snprintf(p->why, sizeof(p->why), "%s at rip 0x%lx on core %u", what, agent->regs.rip, agent->core->id);
+    }
+    lock_drop(&p->lock);
+    if (first) {
+        log_line("%s: stopped: %s", p->config->name, p->why);
+    }
+    personality_stop(p, PV_STATE_FAULTED, NULL);
+}
+
+void personality_signal(struct personality *p, uint32_t events)
+{
+    if (p->state == PV_STATE_RUNNING && p->agent_count) {
+        sched_signal(&p->agents[0], events);
+    }
+}
+
+struct console *personality_console(struct personality *p)
+{
+    return &p->console;
+}
+
+enum pv_personality_state personality_state(const struct personality *p)
+{
+    bool waiting = p->state == PV_STATE_RUNNING;
+    for (uint32_t i = 0; waiting && i < p->agent_count; i++) {
+        waiting = p->agents[i].state == AGENT_WAITING;
+    }
+    return waiting ? PV_STATE_WAITING : p->state;
+}

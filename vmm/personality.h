@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Personalities: their memory, image, address space, and how they start and end.
+#ifndef POLYVISOR_PERSONALITY_H
+#define POLYVISOR_PERSONALITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <polyvisor/abi.h>
+
+#include "vmm/config.h"
+#include "vmm/console.h"
+#include "vmm/lock.h"
+#include "vmm/quota.h"
+#include "vmm/sched.h"
+
+struct personality {
+    uint32_t id;
+    const struct config_personality *config;
+    struct lock lock;           ///< guards state, quota and page tables
+    enum pv_personality_state state;
+    enum pv_personality_state next_state; ///< while PV_STATE_STOPPING
+    uint64_t cores;             ///< mask
+    uint64_t root;              ///< page tables
+    uint64_t memory, memory_size; ///< physical: the pool, above it image, stacks and info page
+    uint64_t pool_size;         ///< what is left of it for the personality's own use
+    struct quota quota;
+    uint32_t agent_count;
+    struct agent *agents;
+    uint32_t remaining; ///< agents not yet stopped, while PV_STATE_STOPPING
+    struct agent *stop_waiter; ///< its remote call ends when the personality has stopped
+    uint32_t restarts;
+    uint64_t started; ///< TSC
+    int64_t exit_code;
+    struct console console;
+    char why[PV_WHY_SIZE];
+    struct pv_registers registers; ///< of the agent that faulted
+};
+
+extern struct personality personalities[CONFIG_MAX_PERSONALITIES];
+extern uint32_t personality_count;
+
+/// At boot: takes memory for all personalities of machine.config and loads and starts them.
+void personality_create_all(void);
+/// Loads and starts one that does not run. On false its state is PV_STATE_REFUSED and why tells.
+bool personality_start(struct personality *p);
+/// Ends a running personality: its agents are stopped, on every core, then it gets the state. Any core; the first cause wins. A waiter
+/// (blocked by the caller) is unblocked with result 0 when it is done. False: it does not run (the waiter is not kept).
+bool personality_stop(struct personality *p, enum pv_personality_state state, struct agent *waiter);
+/// sched.c tells that an agent whose remote call had to end first is out now.
+void personality_agent_stopped(struct agent *agent);
+/// An exception (or what counts as one) of the current agent: keeps the registers, tells, stops the personality.
+void personality_fault(struct agent *agent, uint64_t vector, uint64_t error_code, uint64_t address, const char *what);
+/// Events for agent 0. Any core.
+void personality_signal(struct personality *p, uint32_t events);
+struct console *personality_console(struct personality *p);
+/// RUNNING is refined to WAITING when all agents wait.
+enum pv_personality_state personality_state(const struct personality *p);
+
+#endif

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Agents on a core: round-robin with a time slice, events with deadlines. An agent belongs to one core for good; its state, queues and
+ * timer are touched by that core alone (others send messages, vmm/message.h). Functions here run on the agent's core unless they say
+ * otherwise. They only decide; core_resume() then runs whoever is current.
+ */
+#ifndef POLYVISOR_SCHED_H
+#define POLYVISOR_SCHED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/x86/regs.h"
+#include "vmm/message.h"
+
+struct core;
+struct personality;
+
+enum agent_state {
+    AGENT_STOPPED = 0, ///< not started, or its personality ended
+    AGENT_READY,       ///< waits for the core
+    AGENT_RUNNING,     ///< is the core's current one
+    AGENT_WAITING,     ///< in event_wait
+    AGENT_BLOCKED,     ///< its system call goes on elsewhere (struct remote_call)
+};
+
+/// A system call that another core finishes. One an agent at a time.
+struct remote_call {
+    struct message message;
+    int64_t result;
+    uint64_t arguments[4];
+    uint8_t data[16];
+    /// On the agent's core, when it is done, with the agent's address space loaded: may copy data out; returns the call's result.
+    int64_t (*finish)(struct remote_call *call);
+    struct agent *agent;
+};
+
+struct agent {
+    struct regs regs; ///< first: a pointer to it is a pointer to the agent
+    struct personality *personality;
+    struct core *core;
+    uint32_t index; ///< in its personality
+    enum agent_state state;
+    bool stop_after_call;      ///< stop it when its remote call is done
+    uint32_t events;           ///< pending; set by any core
+    uint32_t wait_mask;        ///< while AGENT_WAITING
+    uint64_t deadline;         ///< while AGENT_WAITING; UINT64_MAX: none
+    struct agent *next, *prev; ///< in the ready list, or in the list of deadlines
+    struct message wake_message, stop_message, start_message;
+    struct remote_call call;
+    uint64_t switches, ticks;
+} __attribute__((aligned(64)));
+
+struct sched_stats {
+    uint64_t idle, ring3, switches;
+};
+
+static inline struct agent *agent_of(struct regs *regs)
+{
+    return (struct agent *)regs;
+}
+
+/// Starts the accounting of this core. Once, before anything else here.
+void sched_init_core(void);
+/// This core's current agent, or NULL.
+struct agent *sched_current(void);
+/// Makes a stopped agent ready; its registers are set.
+void sched_start(struct agent *agent);
+/// Takes an agent out for good, whatever it does.
+void sched_stop(struct agent *agent);
+/// The current agent gives back the rest of its slice.
+void sched_yield(void);
+/// PV_SYS_EVENT_WAIT for the current agent.
+int64_t sched_wait(uint32_t mask, uint64_t deadline);
+/// The current agent waits for its remote call.
+void sched_block(struct agent *agent);
+/// The remote call of an agent is done, with call->result set. Any core.
+void sched_unblock(struct agent *agent);
+/// Makes events pending for an agent, and wakes it. Any core.
+void sched_signal(struct agent *agent, uint32_t events);
+/// The core's timer went off.
+void sched_timer(void);
+/// To be called at the end of an entry to ring 0 that may have changed who should run: switches, sets the timer.
+void sched_settle(void);
+/// Times and counts of a core so far. Any core; another core's numbers are a moment old.
+struct sched_stats sched_stats(const struct core *core);
+
+#endif
