@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// cores: the state of every core, and where its time went.
+#include "commands.h"
+#include "out.h"
+#include "query.h"
+#include "text.h"
+
+static void print_core(const struct pv_core_info *core)
+{
+    const uint64_t ring3 = text_permille(core->ticks_ring3, core->ticks_total);
+    const uint64_t idle = text_permille(core->ticks_idle, core->ticks_total);
+    out("%4u %5u%c %-7s %6lu %7lu %9lu %11lu %10lu %5lu.%lu%% %5lu.%lu%%\n", core->core, core->apic,
+        core->flags & PV_CORE_BSP ? '*' : ' ', text_core_state(core->state), core->vmxon, core->vmxoff, core->switches,
+        core->interrupts, core->syscalls, ring3 / 10, ring3 % 10, idle / 10, idle % 10);
+    if (core->why[0] != '\0')
+        out("     %s\n", core->why);
+}
+
+static void json_core(struct json *json, const struct pv_core_info *core)
+{
+    json_open(json, NULL, '{');
+    json_number(json, "core", core->core);
+    json_number(json, "apic", core->apic);
+    json_string(json, "state", text_core_state(core->state));
+    json_number(json, "vmxon", core->vmxon);
+    json_number(json, "vmxoff", core->vmxoff);
+    json_bool(json, "bsp", core->flags & PV_CORE_BSP);
+    json_bool(json, "x2apic", core->flags & PV_CORE_X2APIC);
+    json_number(json, "ticks_total", core->ticks_total);
+    json_number(json, "ticks_idle", core->ticks_idle);
+    json_number(json, "ticks_ring3", core->ticks_ring3);
+    json_number(json, "switches", core->switches);
+    json_number(json, "interrupts", core->interrupts);
+    json_number(json, "syscalls", core->syscalls);
+    json_string(json, "why", core->why);
+    json_close(json, '}');
+}
+
+static void run_cores(const struct call *call)
+{
+    const struct pv_core_info *list;
+    const size_t count = query_cores(&list);
+    if (!call->json) {
+        out("core   apic state    vmxon  vmxoff  switches  interrupts   syscalls  ring 3    idle\n");
+        for (size_t i = 0; i < count; i++)
+            print_core(&list[i]);
+        return;
+    }
+    struct json json;
+    call_json_begin(&json);
+    json_open(&json, "cores", '[');
+    for (size_t i = 0; i < count; i++)
+        json_core(&json, &list[i]);
+    json_close(&json, ']');
+    call_json_end(&json);
+}
+
+const struct command command_cores = {
+    .name = "cores",
+    .arguments = "[--json]",
+    .summary = "list the cores: VMX state, counters, where the time went",
+    .details =
+        "state is vmx (in VMX operation), no-vmx (runs, the line below says why not) or absent (did not start).\n"
+        "vmxon and vmxoff count how often these instructions were executed; * marks the core that booted.\n",
+    .json = true,
+    .run = run_cores,
+};

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "query.h"
+
+#include "personality.h"
+
+enum { MAX_PERSONALITIES = 129, MAX_REGIONS = 1024, MAX_TEXT = 65536 };
+
+/// Asks for a list of records; returns how many stand in the buffer.
+static size_t list_records(enum pv_debug which, void *buffer, size_t record, size_t room)
+{
+    const int64_t count = pv_debug(which, 0, 0, buffer, record * room);
+    if (count < 0)
+        return 0;
+    return (size_t)count < room ? (size_t)count : room;
+}
+
+size_t query_cores(const struct pv_core_info **list)
+{
+    static struct pv_core_info cores[PV_MAX_CORES];
+    *list = cores;
+    return list_records(PV_DEBUG_CORES, cores, sizeof(cores[0]), PV_MAX_CORES);
+}
+
+size_t query_personalities(const struct pv_personality_info **list)
+{
+    static struct pv_personality_info personalities[MAX_PERSONALITIES];
+    *list = personalities;
+    return list_records(PV_DEBUG_PERSONALITIES, personalities, sizeof(personalities[0]), MAX_PERSONALITIES);
+}
+
+size_t query_memory(const struct pv_memory_info **list)
+{
+    static struct pv_memory_info regions[MAX_REGIONS];
+    *list = regions;
+    return list_records(PV_DEBUG_MEMORY, regions, sizeof(regions[0]), MAX_REGIONS);
+}
+
+const struct pv_machine_info *query_machine(void)
+{
+    static struct pv_machine_info machine;
+    if (list_records(PV_DEBUG_MACHINE, &machine, sizeof(machine), 1) != 1)
+        machine = (struct pv_machine_info){0};
+    return &machine;
+}
+
+const struct pv_core_info *query_core(uint64_t core)
+{
+    const struct pv_core_info *list;
+    const size_t count = query_cores(&list);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].core == core)
+            return &list[i];
+    return NULL;
+}
+
+const struct pv_personality_info *query_personality(const char *name)
+{
+    const struct pv_personality_info *list;
+    const size_t count = query_personalities(&list);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
+    return NULL;
+}
+
+size_t query_text(enum pv_debug which, uint64_t argument, const char **text)
+{
+    // One call for everything: a position moves when old text is dropped meanwhile.
+    static char buffer[MAX_TEXT];
+    *text = buffer;
+    const int64_t size = pv_debug(which, 0, argument, buffer, sizeof(buffer));
+    return size > 0 ? (size_t)size : 0;
+}
+
+int64_t query_msr(uint32_t core, uint32_t msr, uint64_t *value)
+{
+    *value = 0;
+    return pv_debug(PV_DEBUG_MSR, core, msr, value, sizeof(*value));
+}
+
+struct pv_cpuid query_cpuid(uint32_t core, uint32_t leaf, uint32_t subleaf)
+{
+    struct pv_cpuid registers = {0};
+    if (pv_debug(PV_DEBUG_CPUID, core, (uint64_t)subleaf << 32 | leaf, &registers, sizeof(registers)) < 0)
+        return (struct pv_cpuid){0};
+    return registers;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the debug capability tells, fetched into buffers that stay valid until the next question of the same kind.
+#ifndef POLYVISOR_MONITOR_QUERY_H
+#define POLYVISOR_MONITOR_QUERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <polyvisor/abi.h>
+
+/// Lists. The result is the number of records; 0 also when the multiplexer refuses to tell.
+size_t query_cores(const struct pv_core_info **list);
+size_t query_personalities(const struct pv_personality_info **list);
+size_t query_memory(const struct pv_memory_info **list);
+/// All fields 0 when the multiplexer does not tell.
+const struct pv_machine_info *query_machine(void);
+
+/// NULL: there is no such core or personality.
+const struct pv_core_info *query_core(uint64_t core);
+const struct pv_personality_info *query_personality(const char *name);
+
+/// A text (PV_DEBUG_LOG, _CONFIG or _CONSOLE), whole as far as it is kept. Not NUL-terminated.
+size_t query_text(enum pv_debug which, uint64_t argument, const char **text);
+
+/// Reads an MSR of a core: 0 or an enum pv_error.
+int64_t query_msr(uint32_t core, uint32_t msr, uint64_t *value);
+/// CPUID on a core; all registers 0 when it cannot be had.
+struct pv_cpuid query_cpuid(uint32_t core, uint32_t leaf, uint32_t subleaf);
+
+#endif
