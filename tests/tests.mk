@@ -12,7 +12,7 @@ CLANG_FORMAT ?= clang-format-19
 links = $(patsubst %,$(2)/%.o,$(1) $(shell sed -n 's|^// links:||p' $(1)))
 
 # POLYVISOR_HOST leaves the C library's own functions to the C library.
-HOST := -std=c17 -g $(WARNINGS) -DPOLYVISOR_HOST -I. -Ivmm/include
+HOST := -std=c17 -g $(WARNINGS) -DPOLYVISOR_HOST -I. -Ivmm/include -Ivmm/personalities/lib
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # ---- check-config ----
