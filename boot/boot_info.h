@@ -42,9 +42,9 @@ enum boot_region_type {
 };
 
 struct boot_region {
-    uint64_t base; ///< any alignment
-    uint64_t size; ///< bytes
-    uint32_t type; ///< enum boot_region_type
+    uint64_t base;          ///< any alignment
+    uint64_t size;          ///< bytes
+    uint32_t type;          ///< enum boot_region_type
     uint32_t firmware_type; ///< the loader's own number for it (EFI_MEMORY_TYPE, multiboot2 type), for display
 };
 
@@ -58,15 +58,15 @@ enum boot_module_status {
 /// A file that the configuration names. Loaded page-aligned, the rest of its last page zero where the loader can.
 struct boot_module {
     uint64_t base;
-    uint64_t size;            ///< bytes; may be 0
-    uint32_t status;          ///< enum boot_module_status; base and size are 0 unless BOOT_MODULE_OK
+    uint64_t size;   ///< bytes; may be 0
+    uint32_t status; ///< enum boot_module_status; base and size are 0 unless BOOT_MODULE_OK
     uint32_t reserved;
-    uint64_t firmware_status; ///< EFI_STATUS of the failure, or 0
+    uint64_t firmware_status;  ///< EFI_STATUS of the failure, or 0
     char name[BOOT_NAME_SIZE]; ///< as the configuration spells it
 };
 
 struct boot_framebuffer {
-    uint64_t base; ///< 0: there is none
+    uint64_t base;          ///< 0: there is none
     uint32_t width, height; ///< pixels
     uint32_t pitch;         ///< bytes a line
     uint32_t bits_per_pixel;
@@ -84,9 +84,9 @@ struct boot_info {
     uint32_t version; ///< BOOT_INFO_VERSION
     uint32_t size;    ///< sizeof(struct boot_info)
 
-    char loader[64];                  ///< who loaded, for the log only: "EFI loader (EDK II)", "GRUB 2.06-13+deb12u1"
-    char cmdline[BOOT_CMDLINE_SIZE];  ///< without the image's own name; cut (and a message left) when too long
-    char message[BOOT_MESSAGE_SIZE];  ///< first complaint of the loader that did not stop it, or ""
+    char loader[64];                 ///< who loaded, for the log only: "EFI loader (EDK II)", "GRUB 2.06-13+deb12u1"
+    char cmdline[BOOT_CMDLINE_SIZE]; ///< without the image's own name; cut (and a message left) when too long
+    char message[BOOT_MESSAGE_SIZE]; ///< first complaint of the loader that did not stop it, or ""
 
     uint64_t image_base; ///< where the first segment of polyvisor.elf stands
     uint64_t image_size; ///< bytes up to the end of the last segment's memory
@@ -105,7 +105,7 @@ struct boot_info {
 
     uint32_t region_count; ///< unsorted, may overlap; the more restrictive type wins
     uint32_t module_count;
-    uint32_t core_count; ///< 0: the loader does not know (the ACPI MADT tells then)
+    uint32_t core_count;  ///< 0: the loader does not know (the ACPI MADT tells then)
     uint32_t bsp_apic_id; ///< valid when core_count is not 0
 
     struct boot_region regions[BOOT_MAX_REGIONS];

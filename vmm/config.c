@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Configuration: the statements and blocks of polyvisor.cfg. Values are read in config_value.c, bytes in config_lexer.c.
+/// Configuration: the statements and blocks of polyvisor.cfg. Values are read in config_value.c, bytes in
+/// config_lexer.c.
 #include "config.h"
 
 #include <polyvisor/string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * polyvisor.cfg: what personalities there are. One parser, pure (no allocation, no I/O), for the multiplexer, the EFI loader
- * (which needs the file names) and the host tool tools/check-config.
+ * polyvisor.cfg: what personalities there are. One parser, pure (no allocation, no I/O), for the multiplexer, the EFI
+ * loader (which needs the file names) and the host tool tools/check-config.
  *
  *   # comment to the end of the line
  *   slice 1ms                      # 100us to 1s; default 1ms
@@ -28,8 +28,8 @@
 
 enum {
     CONFIG_MAX_PERSONALITIES = 128,
-    CONFIG_MAX_TEXT = 65536,  ///< bytes of configuration
-    CONFIG_MAX_FILES = 126,   ///< different files (images and modules) in one configuration
+    CONFIG_MAX_TEXT = 65536, ///< bytes of configuration
+    CONFIG_MAX_FILES = 126,  ///< different files (images and modules) in one configuration
     CONFIG_ERROR_SIZE = 512,
     CONFIG_WEIGHT_DEFAULT = 100,
     CONFIG_WEIGHT_MAX = 10000,
@@ -53,7 +53,7 @@ struct config_personality {
     const char *name;
     const char *image; ///< NULL only before the block is complete
     const char *args;
-    uint64_t cores;  ///< mask; UINT64_MAX for "all"
+    uint64_t cores; ///< mask; UINT64_MAX for "all"
     bool all_cores;
     bool debug;
     uint32_t weight;
@@ -80,8 +80,8 @@ struct config_error {
     char message[CONFIG_ERROR_SIZE];
 };
 
-/// Parses a text that is called `file` in messages. On false, *error tells what and where; *config then holds what was read
-/// before the error (its `files` too) and must not be used to start anything.
+/// Parses a text that is called `file` in messages. On false, *error tells what and where; *config then holds what was
+/// read before the error (its `files` too) and must not be used to start anything.
 bool config_parse(struct config *config, const char *file, const char *text, size_t size, struct config_error *error);
 
 /// Applies the words of a boot command line of the form NAME.KEY=VALUE (value as in the file; quotes round a value with

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Configuration: from bytes to tokens, and messages that quote them. Nothing here trusts the text: it may be any bytes.
+/// Configuration: from bytes to tokens, and messages that quote them. Nothing here trusts the text: it may be any
+/// bytes.
 #include "config_reader.h"
 
 #include <polyvisor/format.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Configuration: what the boot command line changes. Overrides are read twice: once into scratch, to find every error while
-/// the configuration is still as it was, then for good.
+/// Configuration: what the boot command line changes. Overrides are read twice: once into scratch, to find every error
+/// while the configuration is still as it was, then for good.
 #include <polyvisor/string.h>
 
 #include "config_reader.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The inside of the configuration parser (config.h): tokens, error messages, values. Nobody but vmm/config*.c includes this.
+/// The inside of the configuration parser (config.h): tokens, error messages, values. Nobody but vmm/config*.c
+/// includes this.
 #ifndef POLYVISOR_CONFIG_READER_H
 #define POLYVISOR_CONFIG_READER_H
 
@@ -57,7 +58,8 @@ bool config_token_is(const struct config_token *token, const char *word);
 
 // ---- config_value.c ----
 
-/// Reads the values of one statement of a block into *p, from reader->token on; reader->token is then the one behind them.
+/// Reads the values of one statement of a block into *p, from reader->token on; reader->token is then the one behind
+/// them.
 typedef bool config_value(struct config_reader *reader, struct config_personality *p);
 
 struct config_key {
@@ -76,7 +78,8 @@ uint32_t config_find_key(const struct config_token *token);
 /// Fails with the list of keys: "found 'colour', expected image, cores, ... or '}'".
 bool config_fail_key(struct config_reader *reader, const struct config_token *found, const char *or_else);
 
-/// Copies a name (letters, digits, '-', '_', '.'; what: "a name", for messages) into the configuration's strings and moves on.
+/// Copies a name (letters, digits, '-', '_', '.'; what: "a name", for messages) into the configuration's strings and
+/// moves on.
 bool config_read_name(struct config_reader *reader, const char *what, const char **name);
 
 /// The value of `slice`.

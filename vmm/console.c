@@ -23,13 +23,13 @@ enum {
 static struct lock lock;
 static struct console log_console;
 static char log_buffer[LOG_SIZE];
-static struct console *home;  // the monitor's
-static struct console *focus; // home, or the attached one
+static struct console *home;                // the monitor's
+static struct console *focus;               // home, or the attached one
 static struct console *turn = &log_console; // whose line is shown next
 static bool have_uart, interrupts_on, started, seized;
-static bool at_prompt;       // home's reader waits: its line may be disturbed
+static bool at_prompt;            // home's reader waits: its line may be disturbed
 static bool at_line_start = true; // the last byte sent ended a line
-static char stage[STAGE_SIZE];   // bytes on their way to the UART
+static char stage[STAGE_SIZE];    // bytes on their way to the UART
 static size_t stage_used, stage_sent;
 /// Events found under the lock, signalled after it. At most two personalities at a time: home's, and the attached one.
 static struct note {
@@ -135,7 +135,8 @@ static bool stage_line(struct console *c)
     return true;
 }
 
-/// The next line of somebody without the focus, in turn. While another console than home is attached theirs is not shown, only kept.
+/// The next line of somebody without the focus, in turn. While another console than home is attached theirs is not
+/// shown, only kept.
 static bool stage_background(void)
 {
     struct console *first = turn;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * COM1 shared by the log and all personalities. Each has a console: a ring that keeps its newest output. The console with the focus (the
- * monitor's, or the attached one) is sent as it is; with the monitor in focus, whole lines of the others are shown too, prefixed with
- * "[name] ", between its lines or when it sits at its prompt. Sending is asynchronous: a full ring drops its oldest unsent text and
- * counts it; no core ever waits for the UART.
+ * COM1 shared by the log and all personalities. Each has a console: a ring that keeps its newest output. The console
+ * with the focus (the monitor's, or the attached one) is sent as it is; with the monitor in focus, whole lines of the
+ * others are shown too, prefixed with "[name] ", between its lines or when it sits at its prompt. Sending is
+ * asynchronous: a full ring drops its oldest unsent text and counts it; no core ever waits for the UART.
  */
 #ifndef POLYVISOR_CONSOLE_H
 #define POLYVISOR_CONSOLE_H
@@ -20,9 +20,9 @@ enum { CONSOLE_INPUT_SIZE = 1024, CONSOLE_LINE_MAX = 256 };
 struct personality;
 
 struct console {
-    const char *name; ///< prefix; NULL: none (the log)
+    const char *name;          ///< prefix; NULL: none (the log)
     struct personality *owner; ///< gets input and events; NULL: the log
-    struct pv_ring out; ///< unsent: between tail and head
+    struct pv_ring out;        ///< unsent: between tail and head
     struct pv_ring in;
     bool wants_room; ///< a partial write was cut: signal when there is room
     char input[CONSOLE_INPUT_SIZE];

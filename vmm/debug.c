@@ -136,7 +136,8 @@ static int64_t list_memory(const struct call *call)
 static int64_t list_machine(const struct call *call)
 {
     struct pv_machine_info info = {
-        .flags = (machine.config_broken ? PV_MACHINE_CONFIG_BROKEN : 0) | (crash_built_in() ? PV_MACHINE_DEBUG_BUILD : 0),
+        .flags =
+            (machine.config_broken ? PV_MACHINE_CONFIG_BROKEN : 0) | (crash_built_in() ? PV_MACHINE_DEBUG_BUILD : 0),
         .tsc_hz = tsc_hz(),
         .tsc_entry = machine.tsc_entry,
         .tsc_ready = machine.tsc_ready,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// ELF64 images of personalities: the checks. Headers are copied out before they are looked at, because a file may stand at any
-/// address. Field meanings: System V ABI, "Object Files" and "Program Loading", and its AMD64 supplement.
+/// ELF64 images of personalities: the checks. Headers are copied out before they are looked at, because a file may
+/// stand at any address. Field meanings: System V ABI, "Object Files" and "Program Loading", and its AMD64 supplement.
 #include "elf.h"
 
 #include <polyvisor/format.h>
@@ -200,7 +200,8 @@ static uint64_t align_up(uint64_t value, uint64_t align)
     return (value + align - 1) & ~(align - 1);
 }
 
-/// Walks through the notes of a PT_NOTE segment, which lies in the file. Sizes have 32 bits, so 64-bit sums cannot overflow.
+/// Walks through the notes of a PT_NOTE segment, which lies in the file. Sizes have 32 bits, so 64-bit sums cannot
+/// overflow.
 static bool read_notes(struct parser *parser, unsigned number, const struct program_header *segment)
 {
     uint64_t align = segment->align == NOTE_ALIGN_WIDE ? NOTE_ALIGN_WIDE : 4;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// ELF64 images of personalities: everything is checked before a byte is used. Pure; also used by host tests and a fuzzer.
+/// ELF64 images of personalities: everything is checked before a byte is used. Pure; also used by host tests and a
+/// fuzzer.
 #ifndef POLYVISOR_ELF_H
 #define POLYVISOR_ELF_H
 
@@ -22,15 +23,15 @@ struct elf_segment {
 };
 
 struct elf_image {
-    uint64_t entry; ///< lies in an executable segment's file part
+    uint64_t entry;         ///< lies in an executable segment's file part
     uint32_t segment_count; ///< in order of address, empty ones left out
     struct elf_segment segments[ELF_MAX_SEGMENTS];
     uint64_t pages; ///< 4 KiB pages that all segments take together
     struct pv_note note;
 };
 
-/// Checks that a file is a static x86-64 personality image that fits [PV_IMAGE_MIN, PV_IMAGE_MAX) and lists its segments.
-/// On false, error holds a sentence that names what is wrong ("segment 2 is writable and executable").
+/// Checks that a file is a static x86-64 personality image that fits [PV_IMAGE_MIN, PV_IMAGE_MAX) and lists its
+/// segments. On false, error holds a sentence that names what is wrong ("segment 2 is writable and executable").
 bool elf_parse(const void *file, size_t size, struct elf_image *image, char error[ELF_ERROR_SIZE]);
 
 #endif

@@ -7,8 +7,8 @@
 
 struct personality;
 
-/// Checks the image, then builds page tables (from the quota), copies segments, and sets the agents' registers to the entry point. The
-/// personality must not run. On false p->why tells.
+/// Checks the image, then builds page tables (from the quota), copies segments, and sets the agents' registers to the
+/// entry point. The personality must not run. On false p->why tells.
 bool load_personality(struct personality *p);
 
 #endif

@@ -18,10 +18,10 @@
 #include "vmm/panic.h"
 
 enum {
-    STOP_WAIT_US = 100000,       // for the other cores to leave VMX operation
-    XAPIC_MAX_ID = 254,          // 255 is everybody
-    RESERVE = 2 << 20,           // memory kept for tables when pools are checked
-    AGENT_OVERHEAD = 64 << 10,   // kernel memory a personality at most takes beside its quota: agents and console
+    STOP_WAIT_US = 100000,     // for the other cores to leave VMX operation
+    XAPIC_MAX_ID = 254,        // 255 is everybody
+    RESERVE = 2 << 20,         // memory kept for tables when pools are checked
+    AGENT_OVERHEAD = 64 << 10, // kernel memory a personality at most takes beside its quota: agents and console
 };
 
 struct machine machine;

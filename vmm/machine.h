@@ -15,7 +15,7 @@ struct machine {
     struct boot_info boot; ///< a copy
     struct memmap memory;
     struct acpi_info acpi;
-    struct config config; ///< in force: the file's, or the built-in one
+    struct config config;    ///< in force: the file's, or the built-in one
     const char *config_text; ///< the file's, as it was read
     uint64_t config_size;
     bool config_broken;

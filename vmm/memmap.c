@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The physical memory map. All changes are made of one operation, paint: give a range of whole pages one kind and owner.
+/// The physical memory map. All changes are made of one operation, paint: give a range of whole pages one kind and
+/// owner.
 #include "memmap.h"
 
 #include <polyvisor/string.h>
@@ -49,7 +50,8 @@ static uint32_t first_after(const struct memmap *map, uint64_t address)
     return low;
 }
 
-/// Puts `count` regions in the place of those from index `from` to (not including) `to`. False: no room, nothing changed.
+/// Puts `count` regions in the place of those from index `from` to (not including) `to`. False: no room, nothing
+/// changed.
 static bool splice(struct memmap *map, uint32_t from, uint32_t to, const struct memmap_region *regions, uint32_t count)
 {
     uint32_t new_count = map->count - (to - from) + count;

@@ -24,17 +24,18 @@ struct memmap {
 
 void memmap_init(struct memmap *map);
 
-/// Adds a region as a firmware reports it. Overlaps are resolved: anything beats PV_MEMORY_FREE, otherwise what is already there stays,
-/// but PV_MEMORY_BAD and PV_MEMORY_MMIO beat everything. Free regions shrink to whole 4 KiB pages, others grow to whole pages.
-/// Wrap-around and zero sizes are ignored or cut at 2^52. False: the table is full (map unchanged).
+/// Adds a region as a firmware reports it. Overlaps are resolved: anything beats PV_MEMORY_FREE, otherwise what is
+/// already there stays, but PV_MEMORY_BAD and PV_MEMORY_MMIO beat everything. Free regions shrink to whole 4 KiB
+/// pages, others grow to whole pages. Wrap-around and zero sizes are ignored or cut at 2^52. False: the table is full
+/// (map unchanged).
 bool memmap_add(struct memmap *map, uint64_t base, uint64_t size, uint32_t kind, uint32_t owner);
 
-/// Claims [base, base + size), rounded out to pages, for a kind and owner, whatever was there; pages that were in no region are
-/// added too. False: table full (map unchanged).
+/// Claims [base, base + size), rounded out to pages, for a kind and owner, whatever was there; pages that were in no
+/// region are added too. False: table full (map unchanged).
 bool memmap_claim(struct memmap *map, uint64_t base, uint64_t size, uint32_t kind, uint32_t owner);
 
-/// Takes size bytes (rounded up to pages) of free memory, aligned (a power of two >= 4096), wholly inside [min, max), lowest fit
-/// first, and marks them. Returns the base, or 0: none (page 0 is never given out).
+/// Takes size bytes (rounded up to pages) of free memory, aligned (a power of two >= 4096), wholly inside [min, max),
+/// lowest fit first, and marks them. Returns the base, or 0: none (page 0 is never given out).
 uint64_t memmap_alloc(struct memmap *map, uint64_t size, uint64_t align, uint64_t min, uint64_t max, uint32_t kind,
                       uint32_t owner);
 

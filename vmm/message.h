@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Work that one core gives another. What a core owns (run queue, agents) only that core touches; the others send messages.
+/// Work that one core gives another. What a core owns (run queue, agents) only that core touches; the others send
+/// messages.
 #ifndef POLYVISOR_MESSAGE_H
 #define POLYVISOR_MESSAGE_H
 
@@ -15,7 +16,8 @@ struct message {
     bool queued;
 };
 
-/// Sends; runs at once when the target is this core. False: it is in flight already (it will see what the sender did before the call).
+/// Sends; runs at once when the target is this core. False: it is in flight already (it will see what the sender did
+/// before the call).
 bool message_send(struct core *to, struct message *message);
 /// Runs what has arrived for this core, in order of sending by each sender. For the IPI handler.
 void message_receive(void);

@@ -17,17 +17,17 @@
 struct personality {
     uint32_t id;
     const struct config_personality *config;
-    struct lock lock;           ///< guards state, quota and page tables
+    struct lock lock; ///< guards state, quota and page tables
     enum pv_personality_state state;
     enum pv_personality_state next_state; ///< while PV_STATE_STOPPING
-    uint64_t cores;             ///< mask
-    uint64_t root;              ///< page tables
-    uint64_t memory, memory_size; ///< physical: the pool, above it image, stacks and info page
-    uint64_t pool_size;         ///< what is left of it for the personality's own use
+    uint64_t cores;                       ///< mask
+    uint64_t root;                        ///< page tables
+    uint64_t memory, memory_size;         ///< physical: the pool, above it image, stacks and info page
+    uint64_t pool_size;                   ///< what is left of it for the personality's own use
     struct quota quota;
     uint32_t agent_count;
     struct agent *agents;
-    uint32_t remaining; ///< agents not yet stopped, while PV_STATE_STOPPING
+    uint32_t remaining;        ///< agents not yet stopped, while PV_STATE_STOPPING
     struct agent *stop_waiter; ///< its remote call ends when the personality has stopped
     uint32_t restarts;
     uint64_t started; ///< TSC
@@ -44,8 +44,9 @@ extern uint32_t personality_count;
 void personality_create_all(void);
 /// Loads and starts one that does not run. On false its state is PV_STATE_REFUSED and why tells.
 bool personality_start(struct personality *p);
-/// Ends a running personality: its agents are stopped, on every core, then it gets the state. Any core; the first cause wins. A waiter
-/// (blocked by the caller) is unblocked with result 0 when it is done. False: it does not run (the waiter is not kept).
+/// Ends a running personality: its agents are stopped, on every core, then it gets the state. Any core; the first
+/// cause wins. A waiter (blocked by the caller) is unblocked with result 0 when it is done. False: it does not run
+/// (the waiter is not kept).
 bool personality_stop(struct personality *p, enum pv_personality_state state, struct agent *waiter);
 /// sched.c tells that an agent whose remote call had to end first is out now.
 void personality_agent_stopped(struct agent *agent);

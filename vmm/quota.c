@@ -7,7 +7,8 @@
 #include <polyvisor/string.h>
 
 #define PAGE_SIZE UINT64_C(4096)
-/// Marks a page in the free list. It only makes the search for a double free rare: contents may look the same by chance.
+/// Marks a page in the free list. It only makes the search for a double free rare: contents may look the same by
+/// chance.
 #define FREE_MARK UINT64_C(0x9d7f1c0ae3b25846)
 
 /// What stands at the beginning of a page in the free list.

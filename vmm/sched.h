@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Agents on a core: round-robin with a time slice, events with deadlines. An agent belongs to one core for good; its state, queues and
- * timer are touched by that core alone (others send messages, vmm/message.h). Functions here run on the agent's core unless they say
- * otherwise. They only decide; core_resume() then runs whoever is current.
+ * Agents on a core: round-robin with a time slice, events with deadlines. An agent belongs to one core for good; its
+ * state, queues and timer are touched by that core alone (others send messages, vmm/message.h). Functions here run on
+ * the agent's core unless they say otherwise. They only decide; core_resume() then runs whoever is current.
  */
 #ifndef POLYVISOR_SCHED_H
 #define POLYVISOR_SCHED_H
@@ -30,7 +30,8 @@ struct remote_call {
     int64_t result;
     uint64_t arguments[4];
     uint8_t data[16];
-    /// On the agent's core, when it is done, with the agent's address space loaded: may copy data out; returns the call's result.
+    /// On the agent's core, when it is done, with the agent's address space loaded: may copy data out; returns the
+    /// call's result.
     int64_t (*finish)(struct remote_call *call);
     struct agent *agent;
 };

@@ -19,7 +19,8 @@
 
 enum { CONSOLE_CHUNK = 512 };
 
-/// After a call that may have taken the core from its caller. The caller's result is in its registers then, now or when it wakes.
+/// After a call that may have taken the core from its caller. The caller's result is in its registers then, now or
+/// when it wakes.
 static int64_t settle(struct regs *regs)
 {
     sched_settle();
@@ -55,7 +56,8 @@ static int64_t sys_yield(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a
     return settle(regs);
 }
 
-static int64_t sys_console_write(struct regs *regs, uint64_t text, uint64_t size, uint64_t flags, uint64_t a3, uint64_t a4)
+static int64_t sys_console_write(struct regs *regs, uint64_t text, uint64_t size, uint64_t flags, uint64_t a3,
+                                 uint64_t a4)
 {
     (void)a3, (void)a4;
     struct personality *p = agent_of(regs)->personality;
@@ -82,7 +84,8 @@ static int64_t sys_console_write(struct regs *regs, uint64_t text, uint64_t size
     return settle(regs); // another line on the terminal may have woken the monitor
 }
 
-static int64_t sys_console_read(struct regs *regs, uint64_t buffer, uint64_t size, uint64_t a2, uint64_t a3, uint64_t a4)
+static int64_t sys_console_read(struct regs *regs, uint64_t buffer, uint64_t size, uint64_t a2, uint64_t a3,
+                                uint64_t a4)
 {
     (void)a2, (void)a3, (void)a4;
     char chunk[CONSOLE_CHUNK];
@@ -94,7 +97,8 @@ static int64_t sys_console_read(struct regs *regs, uint64_t buffer, uint64_t siz
     return user_write(buffer, chunk, got) ? (int64_t)got : PV_ERR_FAULT;
 }
 
-static int64_t sys_event_wait(struct regs *regs, uint64_t mask, uint64_t deadline, uint64_t a2, uint64_t a3, uint64_t a4)
+static int64_t sys_event_wait(struct regs *regs, uint64_t mask, uint64_t deadline, uint64_t a2, uint64_t a3,
+                              uint64_t a4)
 {
     (void)a2, (void)a3, (void)a4;
     if (mask >> 31) { // a result with bit 31 or above set could be taken for an error
@@ -104,7 +108,8 @@ static int64_t sys_event_wait(struct regs *regs, uint64_t mask, uint64_t deadlin
     return sched_current() == agent_of(regs) ? result : settle(regs);
 }
 
-static int64_t sys_event_signal(struct regs *regs, uint64_t index, uint64_t events, uint64_t a2, uint64_t a3, uint64_t a4)
+static int64_t sys_event_signal(struct regs *regs, uint64_t index, uint64_t events, uint64_t a2, uint64_t a3,
+                                uint64_t a4)
 {
     (void)a2, (void)a3, (void)a4;
     struct personality *p = agent_of(regs)->personality;
@@ -121,7 +126,8 @@ static uint64_t alloc_table(void *context)
     return quota_alloc(context);
 }
 
-static int64_t sys_memory_map(struct regs *regs, uint64_t address, uint64_t offset, uint64_t size, uint64_t writable, uint64_t a4)
+static int64_t sys_memory_map(struct regs *regs, uint64_t address, uint64_t offset, uint64_t size, uint64_t writable,
+                              uint64_t a4)
 {
     (void)a4;
     struct personality *p = agent_of(regs)->personality;
@@ -164,7 +170,8 @@ int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_
 
 void mux_bad_sysenter(struct regs *regs)
 {
-    personality_fault(agent_of(regs), VECTOR_GP, 0, 0, "SYSENTER with a stack pointer or return address outside its half");
+    personality_fault(agent_of(regs), VECTOR_GP, 0, 0,
+                      "SYSENTER with a stack pointer or return address outside its half");
     sched_settle();
 }
 

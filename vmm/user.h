@@ -28,7 +28,8 @@ static inline bool user_write(uint64_t to, const void *from, uint64_t size)
     return user_range(to, size) && user_copy_out(to, from, size);
 }
 
-/// Whether a personality may write to a whole range: for calls that must not change anything when their result cannot be delivered.
+/// Whether a personality may write to a whole range: for calls that must not change anything when their result cannot
+/// be delivered.
 bool user_writable(const struct personality *p, uint64_t address, uint64_t size);
 
 #endif

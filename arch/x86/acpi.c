@@ -160,7 +160,8 @@ static bool aml_byte(const struct table *t, uint32_t *at, uint8_t *value)
     return true;
 }
 
-/// \_S5: Name(_S5_, Package{SLP_TYPa, SLP_TYPb, ...}). A whole AML interpreter for two numbers is not wanted; the encoding is fixed enough.
+/// \_S5: Name(_S5_, Package{SLP_TYPa, SLP_TYPb, ...}). A whole AML interpreter for two numbers is not wanted; the
+/// encoding is fixed enough.
 static void read_s5(const struct table *t, struct acpi_info *info)
 {
     for (uint32_t at = HEADER_SIZE; at + 8 < t->size; at++) {

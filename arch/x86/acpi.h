@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The few ACPI tables that ring 0 needs (ACPI 6.5 chapter 5): cores and I/O APIC from the MADT, timer, reset and power-off from the FADT
-/// and the DSDT's \_S5 object. Everything read is checked against its table's length and checksum.
+/// The few ACPI tables that ring 0 needs (ACPI 6.5 chapter 5): cores and I/O APIC from the MADT, timer, reset and
+/// power-off from the FADT and the DSDT's \_S5 object. Everything read is checked against its table's length and
+/// checksum.
 #ifndef POLYVISOR_ARCH_ACPI_H
 #define POLYVISOR_ARCH_ACPI_H
 

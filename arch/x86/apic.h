@@ -23,7 +23,8 @@ void apic_send_startup(uint32_t apic, uint32_t page);
 
 /// Measures the timer against the TSC where there is no TSC-deadline mode. Once, after the TSC's rate is known.
 void apic_timer_calibrate(uint64_t tsc_hz);
-/// VECTOR_TIMER when the TSC reaches a deadline (at once when it is over), UINT64_MAX: not at all. Replaces the one set before.
+/// VECTOR_TIMER when the TSC reaches a deadline (at once when it is over), UINT64_MAX: not at all. Replaces the one
+/// set before.
 void apic_timer_set(uint64_t deadline);
 
 /// Routes an I/O APIC input to a core. False: there is no I/O APIC that looks right at that address.

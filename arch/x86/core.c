@@ -112,8 +112,9 @@ static void load_tss(struct core *core)
     __asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS));
 }
 
-/// The features that protect ring 0, where present (SDM Vol. 3A 2.5, 4.1.3, 4.6). CR0.TS: the FPU holds a vcpu's state, so its use in ring 3
-/// is #NM. CR4.FSGSBASE stays 0 and EFER.SCE is 0: SYSCALL in ring 3 is #UD, never a jump to a guest's LSTAR.
+/// The features that protect ring 0, where present (SDM Vol. 3A 2.5, 4.1.3, 4.6). CR0.TS: the FPU holds a vcpu's
+/// state, so its use in ring 3 is #NM. CR4.FSGSBASE stays 0 and EFER.SCE is 0: SYSCALL in ring 3 is #UD, never a jump
+/// to a guest's LSTAR.
 static void load_control_registers(void)
 {
     struct cpuid f7 = cpu_cpuid(0, 0).eax >= 7 ? cpu_cpuid(7, 0) : (struct cpuid){0};

@@ -46,7 +46,7 @@ struct core {
     volatile bool stopped; ///< parked by a panic or by power-off
     bool nmi_seen;
 
-    struct stack_top *main_stack;          ///< SYSENTER_ESP, and where TSS entries go on to
+    struct stack_top *main_stack;           ///< SYSENTER_ESP, and where TSS entries go on to
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
     uint64_t loaded_root;                   ///< CR3
 
@@ -107,8 +107,8 @@ _Noreturn void core_switch_stack(struct stack_top *top, void (*function)(void));
 
 /// Reads an MSR that may not exist. False: #GP.
 bool msr_read_safe(uint32_t msr, uint64_t *value);
-/// Copies to or from ring 3's memory, under SMAP. Returns false, with an unknown part copied, when a page is not there or not allowed.
-/// The address range must have been checked to lie below USER_TOP.
+/// Copies to or from ring 3's memory, under SMAP. Returns false, with an unknown part copied, when a page is not there
+/// or not allowed. The address range must have been checked to lie below USER_TOP.
 bool user_copy_in(void *to, uint64_t from, uint64_t size);
 bool user_copy_out(uint64_t to, const void *from, uint64_t size);
 

@@ -27,7 +27,8 @@ static uint64_t alloc_boot(void *context)
 {
     (void)context;
     // Below 4 GiB because a starting core loads CR3 in 32-bit mode.
-    uint64_t page = memmap_alloc(boot_map, PAGE_SIZE, PAGE_SIZE, 0, UINT64_C(1) << 32, PV_MEMORY_MULTIPLEXER, MEMMAP_NO_OWNER);
+    uint64_t page =
+        memmap_alloc(boot_map, PAGE_SIZE, PAGE_SIZE, 0, UINT64_C(1) << 32, PV_MEMORY_MULTIPLEXER, MEMMAP_NO_OWNER);
     if (page) {
         memset(phys_to_virt(page), 0, PAGE_SIZE);
     }
@@ -181,7 +182,8 @@ const void *paging_map_firmware(uint64_t physical, uint64_t size)
     return phys_to_virt(physical);
 }
 
-/// The image: code read-only and executable, constants read-only, data read-write; nothing both writable and executable.
+/// The image: code read-only and executable, constants read-only, data read-write; nothing both writable and
+/// executable.
 static void map_image(void)
 {
     const struct {

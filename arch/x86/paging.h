@@ -28,15 +28,17 @@ static inline void *phys_to_virt(uint64_t physical)
 /// Physical address of something in the multiplexer's image.
 uint64_t image_to_phys(const void *address);
 
-/// Builds ring 0's tables from the memory map (which pays for them) and switches to them. image_base: where the image stands.
+/// Builds ring 0's tables from the memory map (which pays for them) and switches to them. image_base: where the image
+/// stands.
 void paging_init(struct memmap *map, uint64_t image_base);
 /// The root with ring 0's half and nothing else.
 uint64_t paging_kernel_root(void);
 /// Maps pages for ring 0 at boot, paid by the memory map. Panics when it cannot.
 void paging_map_kernel(uint64_t address, uint64_t physical, uint64_t size, uint64_t flags);
-/// Maps device registers, uncached; returns where. Only at boot. 
+/// Maps device registers, uncached; returns where. Only at boot.
 volatile void *paging_map_device(uint64_t physical, uint64_t size);
-/// Makes [physical, physical + size) readable through phys_to_virt where the memory map did not promise it (firmware tables).
+/// Makes [physical, physical + size) readable through phys_to_virt where the memory map did not promise it (firmware
+/// tables).
 const void *paging_map_firmware(uint64_t physical, uint64_t size);
 
 /// A root that also maps one low page to itself, executable: a starting core switches paging on while it runs there.
@@ -44,9 +46,10 @@ uint64_t paging_make_trampoline_root(uint64_t page);
 
 /// Fills a page as the root of an address space: ring 0's half, empty lower half.
 void paging_init_root(uint64_t root);
-/// Maps [address, +size) to [physical, +size), all multiples of 4 KiB, with the largest pages that fit. False: no page for a table, or
-/// something is mapped there already; what was mapped till then stays.
-bool paging_map(uint64_t root, uint64_t address, uint64_t physical, uint64_t size, uint64_t flags, paging_alloc *alloc, void *context);
+/// Maps [address, +size) to [physical, +size), all multiples of 4 KiB, with the largest pages that fit. False: no page
+/// for a table, or something is mapped there already; what was mapped till then stays.
+bool paging_map(uint64_t root, uint64_t address, uint64_t physical, uint64_t size, uint64_t flags, paging_alloc *alloc,
+                void *context);
 /// The leaf entry that maps an address, or 0. *page_size gets its size in bytes.
 uint64_t paging_lookup(uint64_t root, uint64_t address, uint64_t *page_size);
 /// Whether nothing is mapped in [address, +size).

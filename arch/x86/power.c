@@ -44,7 +44,7 @@ void power_reset(const struct acpi_info *acpi)
 void power_off(const struct acpi_info *acpi)
 {
     if (acpi->has_s5 && acpi->pm1a_control) {
-        uint16_t a = (uint16_t)cpu_in16((uint16_t)acpi->pm1a_control) & (uint16_t) ~(7u << PM1_SLP_TYP_SHIFT);
+        uint16_t a = (uint16_t)cpu_in16((uint16_t)acpi->pm1a_control) & (uint16_t)~(7u << PM1_SLP_TYP_SHIFT);
         cpu_out16((uint16_t)acpi->pm1a_control, (uint16_t)(a | acpi->s5_a << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
         if (acpi->pm1b_control) {
             cpu_out16((uint16_t)acpi->pm1b_control, (uint16_t)(acpi->s5_b << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));

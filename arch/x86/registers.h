@@ -100,7 +100,8 @@ enum {
     VECTOR_SPURIOUS = 0xff,
 };
 
-/* Selectors. SYSENTER and SYSEXIT derive all from SYSENTER_CS (SDM Vol. 2B SYSEXIT): +8 ring-0 SS, +32 ring-3 64-bit CS, +40 ring-3 SS. */
+/* Selectors. SYSENTER and SYSEXIT derive all from SYSENTER_CS (SDM Vol. 2B SYSEXIT): +8 ring-0 SS, +32 ring-3 64-bit
+ * CS, +40 ring-3 SS. */
 enum {
     SELECTOR_KERNEL_CODE = 0x08,
     SELECTOR_KERNEL_DATA = 0x10,

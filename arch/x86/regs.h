@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The registers of ring 3 while ring 0 (or another agent) has the core. Entry code pushes straight into it: TSS.RSP0 points
-/// to its end while its agent is current. Offsets are known to regs.inc.
+/// The registers of ring 3 while ring 0 (or another agent) has the core. Entry code pushes straight into it: TSS.RSP0
+/// points to its end while its agent is current. Offsets are known to regs.inc.
 #ifndef POLYVISOR_ARCH_REGS_H
 #define POLYVISOR_ARCH_REGS_H
 
@@ -20,7 +20,7 @@ struct regs {
     uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
     uint64_t vector, error_code;
     uint64_t rip, cs, rflags, rsp, ss; ///< as the processor pushes them (SDM Vol. 3A 6.14.2)
-} __attribute__((aligned(16)));           // the processor aligns the stack to 16 before it pushes
+} __attribute__((aligned(16)));        // the processor aligns the stack to 16 before it pushes
 
 _Static_assert(sizeof(struct regs) == 208 && offsetof(struct regs, r15) == 32, "regs.inc");
 _Static_assert(offsetof(struct regs, rax) == 144 && offsetof(struct regs, rip) == 168, "regs.inc");

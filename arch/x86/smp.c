@@ -23,10 +23,10 @@ enum {
 
 /// What trampoline.asm reads, at its page's end. Offsets are known there.
 struct trampoline_data {
-    uint64_t root;       ///< page tables with the trampoline mapped to itself
-    uint64_t stack;      ///< struct stack_top
-    uint64_t entry;      ///< where to go in the image
-    uint32_t apic_id;    ///< of the core that is meant: another one (late, after it was given up) halts
+    uint64_t root;          ///< page tables with the trampoline mapped to itself
+    uint64_t stack;         ///< struct stack_top
+    uint64_t entry;         ///< where to go in the image
+    uint32_t apic_id;       ///< of the core that is meant: another one (late, after it was given up) halts
     uint32_t has_x2apic_id; ///< read it from CPUID leaf 0BH
 };
 enum { TRAMPOLINE_DATA = PAGE_SIZE - sizeof(struct trampoline_data) };
@@ -100,8 +100,8 @@ static void start_one(struct core *core, struct trampoline_data *data, uint64_t 
     }
     if (!wait_alive(core, ANSWER_WAIT_US)) {
         core->state = PV_CORE_ABSENT;
-        pv_snprintf(core->why, sizeof(core->why), "APIC id %u did not answer INIT-SIPI-SIPI within %u ms", core->apic_id,
-                    ANSWER_WAIT_US / 1000);
+        pv_snprintf(core->why, sizeof(core->why), "APIC id %u did not answer INIT-SIPI-SIPI within %u ms",
+                    core->apic_id, ANSWER_WAIT_US / 1000);
         log_line("core %u: %s; left out", core->id, core->why);
     }
     data->apic_id = UINT32_MAX; // nobody: one that comes late halts in the trampoline

@@ -17,17 +17,28 @@ extern const uint8_t sysenter_entry[];
 const char *trap_name(uint64_t vector)
 {
     static const char *const names[VECTOR_EXCEPTIONS] = {
-        "#DE divide error",        "#DB debug",
-        "NMI",                     "#BP breakpoint",
-        "#OF overflow",            "#BR bound range exceeded",
-        "#UD invalid opcode",      "#NM device not available",
-        "#DF double fault",        "coprocessor segment overrun",
-        "#TS invalid TSS",         "#NP segment not present",
-        "#SS stack-segment fault", "#GP general protection",
-        "#PF page fault",          "reserved exception 15",
-        "#MF x87 error",           "#AC alignment check",
-        "#MC machine check",       "#XM SIMD error",
-        "#VE virtualization",      "#CP control protection",
+        "#DE divide error",
+        "#DB debug",
+        "NMI",
+        "#BP breakpoint",
+        "#OF overflow",
+        "#BR bound range exceeded",
+        "#UD invalid opcode",
+        "#NM device not available",
+        "#DF double fault",
+        "coprocessor segment overrun",
+        "#TS invalid TSS",
+        "#NP segment not present",
+        "#SS stack-segment fault",
+        "#GP general protection",
+        "#PF page fault",
+        "reserved exception 15",
+        "#MF x87 error",
+        "#AC alignment check",
+        "#MC machine check",
+        "#XM SIMD error",
+        "#VE virtualization",
+        "#CP control protection",
     };
     return vector < VECTOR_EXCEPTIONS && names[vector] ? names[vector] : "unknown exception";
 }
@@ -42,8 +53,8 @@ void trap_ring0(struct ring0_frame *frame)
     }
     if (frame->vector == VECTOR_PF) {
         uint64_t address = cpu_read_cr2();
-        bool guard = address >= STACKS_BASE && address < DEVICES_BASE &&
-                     (address & (STACK_SLOT - 1)) < STACK_SLOT - STACK_SIZE;
+        bool guard =
+            address >= STACKS_BASE && address < DEVICES_BASE && (address & (STACK_SLOT - 1)) < STACK_SLOT - STACK_SIZE;
         panic_with_frame(frame, "#PF page fault in ring 0: address 0x%lx, error 0x%lx%s", address, frame->error_code,
                          guard ? " (stack overflow: the guard under a stack)" : "");
     }

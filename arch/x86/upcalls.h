@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What the processor's part calls in the multiplexer (vmm/). The arrows of dependency point the other way for everything else.
+/// What the processor's part calls in the multiplexer (vmm/). The arrows of dependency point the other way for
+/// everything else.
 #ifndef POLYVISOR_ARCH_UPCALLS_H
 #define POLYVISOR_ARCH_UPCALLS_H
 

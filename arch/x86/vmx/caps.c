@@ -13,8 +13,8 @@ struct need {
     const char *name;
 };
 
-/// What the multiplexer forces or relies on (design: external interrupts, NMIs and time always come back; EPT and VPID isolate; guests start in
-/// real mode or anywhere else).
+/// What the multiplexer forces or relies on (design: external interrupts, NMIs and time always come back; EPT and VPID
+/// isolate; guests start in real mode or anywhere else).
 static const struct need needs[] = {
     {offsetof(struct vmx_caps, pin), MAY_BE_1(0), "external-interrupt exiting"},
     {offsetof(struct vmx_caps, pin), MAY_BE_1(3), "NMI exiting"},

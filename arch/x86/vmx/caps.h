@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What a core's VMX can do (SDM Vol. 3D appendix A), read once and compared across cores; and which of it Polyvisor needs.
+/// What a core's VMX can do (SDM Vol. 3D appendix A), read once and compared across cores; and which of it Polyvisor
+/// needs.
 #ifndef POLYVISOR_VMX_CAPS_H
 #define POLYVISOR_VMX_CAPS_H
 

@@ -59,8 +59,9 @@ static bool allow_vmxon(struct core *core)
     case FEATURE_CONTROL_DISABLED:
         break;
     }
-    return refuse(core, "VT-x is disabled by firmware: switch on 'Intel Virtualization Technology' in the firmware's set-up, "
-                        "then power off and on");
+    return refuse(core,
+                  "VT-x is disabled by firmware: switch on 'Intel Virtualization Technology' in the firmware's set-up, "
+                  "then power off and on");
 }
 
 static bool check_caps(struct core *core)

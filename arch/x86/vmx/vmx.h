@@ -14,8 +14,8 @@ enum { VMX_REGION_SIZE = 4096 }; // VMXON region and VMCS: at most that (SDM Vol
 /// Capabilities that all cores in VMX operation share; valid when vmx_ready().
 extern struct vmx_caps vmx_caps;
 
-/// Checks this core and executes VMXON; core->vmxon_region must be a page. On false core->state is PV_CORE_NO_VMX and core->why tells.
-/// The bootstrap processor goes first; the others are compared with it.
+/// Checks this core and executes VMXON; core->vmxon_region must be a page. On false core->state is PV_CORE_NO_VMX and
+/// core->why tells. The bootstrap processor goes first; the others are compared with it.
 bool vmx_enable(struct core *core);
 /// Whether the machine can run guests: the bootstrap processor is in VMX operation.
 bool vmx_ready(void);

@@ -3,10 +3,11 @@
  * The ABI between the multiplexer (ring 0) and personalities (ring 3).
  *
  * System calls: SYSENTER with
- *   rax = enum pv_syscall, rdi, rsi, r8, r9, r10 = arguments 0 to 4, rcx = stack pointer and rdx = address to return to;
+ *   rax = enum pv_syscall, rdi, rsi, r8, r9, r10 = arguments 0 to 4,
+ *   rcx = stack pointer and rdx = address to return to;
  * on return rax = result, rcx and rdx as they were, rbx, rbp and r12 to r15 kept, every other register cleared.
- * A negative result is an enum pv_error. SYSENTER, not SYSCALL, because its MSRs are VMCS fields (SDM Vol. 3C 25.5, 25.4.1),
- * while the SYSCALL MSRs belong to the guest that was loaded last.
+ * A negative result is an enum pv_error. SYSENTER, not SYSCALL, because its MSRs are VMCS fields (SDM Vol. 3C 25.5,
+ * 25.4.1), while the SYSCALL MSRs belong to the guest that was loaded last.
  */
 #ifndef POLYVISOR_ABI_H
 #define POLYVISOR_ABI_H
@@ -20,50 +21,54 @@ enum {
     PV_FILE_SIZE = 128,
     PV_ARGS_SIZE = 1024,
     PV_WHY_SIZE = 160,
-    PV_MAX_MODULES = 16, ///< a personality
+    PV_MAX_MODULES = 16,     ///< a personality
     PV_CONSOLE_SIZE = 32768, ///< bytes of output that the multiplexer keeps for a personality's console
 };
 
 /// Fixed places in a personality's address space. Its image may be linked anywhere from PV_IMAGE_MIN to PV_IMAGE_MAX.
 #define PV_IMAGE_MIN UINT64_C(0x0000000000400000)
 #define PV_IMAGE_MAX UINT64_C(0x0000000080000000)
-#define PV_INFO_VA UINT64_C(0x0000100000000000)    ///< the info page, read-only
-#define PV_STACKS_VA UINT64_C(0x0000110000000000)  ///< agent i: stack in [PV_STACKS_VA + i * PV_STACK_STRIDE, ...)
+#define PV_INFO_VA UINT64_C(0x0000100000000000)   ///< the info page, read-only
+#define PV_STACKS_VA UINT64_C(0x0000110000000000) ///< agent i: stack in [PV_STACKS_VA + i * PV_STACK_STRIDE, ...)
 #define PV_STACK_STRIDE UINT64_C(0x0000000000200000)
-#define PV_STACK_SIZE UINT64_C(0x0000000000010000) ///< at the upper end of its stride, unmapped pages below
-#define PV_MODULES_VA UINT64_C(0x0000120000000000) ///< modules, read-only, each from a 4 KiB boundary
-#define PV_POOL_VA UINT64_C(0x0000200000000000)    ///< the pool, read-write, never executable
+#define PV_STACK_SIZE UINT64_C(0x0000000000010000)   ///< at the upper end of its stride, unmapped pages below
+#define PV_MODULES_VA UINT64_C(0x0000120000000000)   ///< modules, read-only, each from a 4 KiB boundary
+#define PV_POOL_VA UINT64_C(0x0000200000000000)      ///< the pool, read-write, never executable
 #define PV_USER_MAP_MIN UINT64_C(0x0000300000000000) ///< free for PV_SYS_MEMORY_MAP, up to PV_USER_MAP_MAX
 #define PV_USER_MAP_MAX UINT64_C(0x0000400000000000)
 
 enum pv_error {
     PV_OK = 0,
-    PV_ERR_INVALID = -1,  ///< an argument is out of its range
-    PV_ERR_FAULT = -2,    ///< a pointer is not the caller's readable (or writable) memory
-    PV_ERR_DENIED = -3,   ///< needs a capability that the configuration did not give
+    PV_ERR_INVALID = -1, ///< an argument is out of its range
+    PV_ERR_FAULT = -2,   ///< a pointer is not the caller's readable (or writable) memory
+    PV_ERR_DENIED = -3,  ///< needs a capability that the configuration did not give
     PV_ERR_NOT_FOUND = -4,
-    PV_ERR_QUOTA = -5,    ///< the caller's kernel-memory quota is used up
-    PV_ERR_TIMEOUT = -6,  ///< the deadline passed
-    PV_ERR_STATE = -7,    ///< not possible in the present state (already mapped, not running, ...)
+    PV_ERR_QUOTA = -5,   ///< the caller's kernel-memory quota is used up
+    PV_ERR_TIMEOUT = -6, ///< the deadline passed
+    PV_ERR_STATE = -7,   ///< not possible in the present state (already mapped, not running, ...)
     PV_ERR_NO_SYSCALL = -8,
-    PV_ERR_GP = -9,       ///< the processor answered with #GP (unknown MSR)
+    PV_ERR_GP = -9,           ///< the processor answered with #GP (unknown MSR)
     PV_ERR_UNSUPPORTED = -10, ///< not built in, or not on this machine
 };
 
 enum pv_syscall {
-    PV_SYS_NULL = 0, ///< (): 0; does nothing, for measuring
-    PV_SYS_EXIT = 1, ///< (code): ends the whole personality; does not return
+    PV_SYS_NULL = 0,  ///< (): 0; does nothing, for measuring
+    PV_SYS_EXIT = 1,  ///< (code): ends the whole personality; does not return
     PV_SYS_YIELD = 2, ///< (): gives the rest of the slice back; 0
-    /// (text, bytes, flags): bytes taken. Without PV_CONSOLE_PARTIAL everything is taken and the oldest unsent text is dropped
-    /// (and counted) where there is no room; with it, only as much as there is room for: wait for PV_EVENT_CONSOLE_ROOM.
+    /// (text, bytes, flags): bytes taken. Without PV_CONSOLE_PARTIAL everything is taken and the oldest unsent text is
+    /// dropped (and counted) where there is no room; with it, only as much as there is room for: wait for
+    /// PV_EVENT_CONSOLE_ROOM.
     PV_SYS_CONSOLE_WRITE = 3,
     PV_SYS_CONSOLE_READ = 4, ///< (buffer, bytes): bytes read, 0 when there are none; wait for PV_EVENT_CONSOLE_INPUT
-    /// (mask, deadline): waits until an event of the mask is pending for this agent or the TSC reaches the deadline (absolute;
-    /// PV_NO_DEADLINE: never; 0: poll). Returns the pending events of the mask, which it clears, or PV_ERR_TIMEOUT.
+    /// (mask, deadline): waits until an event of the mask is pending for this agent or the TSC reaches the deadline
+    /// (absolute; PV_NO_DEADLINE: never; 0: poll). Returns the pending events of the mask, which it clears, or
+    /// PV_ERR_TIMEOUT.
     PV_SYS_EVENT_WAIT = 5,
-    PV_SYS_EVENT_SIGNAL = 6, ///< (agent, events): makes PV_EVENT_USER* events pending for an agent of the same personality
-    /// (address, pool offset, bytes, writable 0/1): maps a part of the pool once more, in [PV_USER_MAP_MIN, PV_USER_MAP_MAX).
-    /// Addresses and sizes are multiples of 4 KiB, nothing may be mapped there yet. Page tables come from the quota.
+    PV_SYS_EVENT_SIGNAL =
+        6, ///< (agent, events): makes PV_EVENT_USER* events pending for an agent of the same personality
+    /// (address, pool offset, bytes, writable 0/1): maps a part of the pool once more, in [PV_USER_MAP_MIN,
+    /// PV_USER_MAP_MAX). Addresses and sizes are multiples of 4 KiB, nothing may be mapped there yet. Page tables come
+    /// from the quota.
     PV_SYS_MEMORY_MAP = 7,
     PV_SYS_DEBUG = 8, ///< (enum pv_debug, argument, argument, buffer, bytes): see enum pv_debug
 };
@@ -76,8 +81,9 @@ enum pv_console_flags { PV_CONSOLE_PARTIAL = 1 };
 enum {
     PV_EVENT_CONSOLE_INPUT = 1 << 0, ///< there is input to read
     PV_EVENT_CONSOLE_ROOM = 1 << 1,  ///< a console that was full has room
-    PV_EVENT_CONSOLE_REDRAW = 1 << 2, ///< somebody else's text appeared on the terminal (or an attach ended): draw the line anew
-    PV_EVENT_USER = 1 << 16,         ///< this and all higher bits below bit 31: for event_signal, meaning free
+    PV_EVENT_CONSOLE_REDRAW =
+        1 << 2,              ///< somebody else's text appeared on the terminal (or an attach ended): draw the line anew
+    PV_EVENT_USER = 1 << 16, ///< this and all higher bits below bit 31: for event_signal, meaning free
     PV_EVENT_USER_MASK = 0x7fff0000,
 };
 
@@ -97,8 +103,8 @@ enum pv_info_flags {
 struct pv_info {
     uint64_t magic; ///< PV_INFO_MAGIC
     uint32_t abi_version;
-    uint32_t size; ///< sizeof(struct pv_info)
-    uint32_t id;   ///< personality number
+    uint32_t size;  ///< sizeof(struct pv_info)
+    uint32_t id;    ///< personality number
     uint32_t flags; ///< enum pv_info_flags
     uint64_t tsc_hz;
     uint64_t tsc_entry; ///< TSC when the multiplexer was entered at boot
@@ -133,16 +139,17 @@ enum pv_debug {
     PV_DEBUG_MEMORY = 3,        ///< struct pv_memory_info
     PV_DEBUG_MACHINE = 4,       ///< struct pv_machine_info (one record)
     /// Texts: (op, position, which): the buffer gets bytes from the position on; the result is how many, 0 at the end.
-    PV_DEBUG_LOG = 5,     ///< the multiplexer's log; a position before the oldest kept byte is moved up to it
-    PV_DEBUG_CONFIG = 6,  ///< which 0: the configuration text; which 1: what is wrong with it (one message a line), empty when right
+    PV_DEBUG_LOG = 5, ///< the multiplexer's log; a position before the oldest kept byte is moved up to it
+    PV_DEBUG_CONFIG =
+        6, ///< which 0: the configuration text; which 1: what is wrong with it (one message a line), empty when right
     PV_DEBUG_CONSOLE = 7, ///< which = personality: its console output kept so far
     /// (op, physical address, 0, buffer, bytes): copies memory; PV_ERR_NOT_FOUND where there is no RAM.
     PV_DEBUG_PEEK = 8,
-    PV_DEBUG_MSR = 9,    ///< (op, core, msr, uint64_t *value, 8): PV_ERR_GP: no such MSR
-    PV_DEBUG_CPUID = 10, ///< (op, core, leaf | subleaf << 32, struct pv_cpuid *, 16)
+    PV_DEBUG_MSR = 9,      ///< (op, core, msr, uint64_t *value, 8): PV_ERR_GP: no such MSR
+    PV_DEBUG_CPUID = 10,   ///< (op, core, leaf | subleaf << 32, struct pv_cpuid *, 16)
     PV_DEBUG_KILL = 11,    ///< (op, personality): done when it returns. PV_ERR_DENIED for the monitor itself
     PV_DEBUG_RESTART = 12, ///< (op, personality): kills it if it still runs, loads it again and starts it
-    PV_DEBUG_ATTACH = 13,  ///< (op, personality): the terminal is its console until Ctrl-]; then PV_EVENT_CONSOLE_REDRAW
+    PV_DEBUG_ATTACH = 13, ///< (op, personality): the terminal is its console until Ctrl-]; then PV_EVENT_CONSOLE_REDRAW
     PV_DEBUG_REBOOT = 14,
     PV_DEBUG_POWEROFF = 15, ///< VMXOFF on every core, then power off
     PV_DEBUG_CRASH = 16, ///< (op, how): provokes a ring-0 fault; PV_ERR_UNSUPPORTED but in a debug build. enum pv_crash
@@ -156,8 +163,8 @@ enum pv_core_flags { PV_CORE_BSP = 1, PV_CORE_X2APIC = 2 };
 struct pv_core_info {
     uint32_t core;
     uint32_t apic;
-    uint32_t state; ///< enum pv_core_state; absent: listed by the firmware, did not answer
-    uint32_t flags; ///< enum pv_core_flags
+    uint32_t state;         ///< enum pv_core_state; absent: listed by the firmware, did not answer
+    uint32_t flags;         ///< enum pv_core_flags
     uint64_t vmxon, vmxoff; ///< how often each was executed
     uint64_t ticks_total;   ///< TSC ticks since the core came up
     uint64_t ticks_idle;
@@ -174,7 +181,7 @@ enum pv_personality_state {
     PV_STATE_EXITED = 3,  ///< called exit; exit_code tells
     PV_STATE_FAULTED = 4, ///< an exception in ring 3; why tells, the registers are kept
     PV_STATE_KILLED = 5,
-    PV_STATE_REFUSED = 6, ///< never started: why tells
+    PV_STATE_REFUSED = 6,  ///< never started: why tells
     PV_STATE_STOPPING = 7, ///< its agents are being stopped
 };
 
@@ -210,12 +217,12 @@ struct pv_personality_info {
 };
 
 enum pv_memory_kind {
-    PV_MEMORY_FREE = 1,     ///< RAM, nobody's
-    PV_MEMORY_POOL = 2,     ///< a personality's pool
-    PV_MEMORY_QUOTA = 3,    ///< kernel memory for a personality
+    PV_MEMORY_FREE = 1,        ///< RAM, nobody's
+    PV_MEMORY_POOL = 2,        ///< a personality's pool
+    PV_MEMORY_QUOTA = 3,       ///< kernel memory for a personality
     PV_MEMORY_MULTIPLEXER = 4, ///< the multiplexer's image, tables, stacks
-    PV_MEMORY_MODULE = 5,   ///< a file
-    PV_MEMORY_FIRMWARE = 6, ///< reserved, ACPI, runtime, loader
+    PV_MEMORY_MODULE = 5,      ///< a file
+    PV_MEMORY_FIRMWARE = 6,    ///< reserved, ACPI, runtime, loader
     PV_MEMORY_MMIO = 7,
     PV_MEMORY_BAD = 8,
 };
@@ -234,8 +241,8 @@ struct pv_machine_info {
     uint32_t flags; ///< enum pv_machine_flags
     uint32_t cores; ///< that run
     uint64_t tsc_hz;
-    uint64_t tsc_entry;  ///< TSC at mux_entry
-    uint64_t tsc_ready;  ///< TSC when the first personality was started
+    uint64_t tsc_entry;    ///< TSC at mux_entry
+    uint64_t tsc_ready;    ///< TSC when the first personality was started
     uint64_t loader_ticks; ///< ticks the boot loader took
     uint64_t slice_ticks;
     char version[64];

@@ -9,8 +9,9 @@
 /// Receives text piece by piece.
 typedef void pv_sink(void *context, const char *text, size_t size);
 
-/// Conversions: %d %i %u %x %X %c %s %p %%; flags - 0 + space #; width and precision as numbers or *; lengths hh h l ll z j t.
-/// A NULL string prints "(null)"; an unknown conversion is printed as it stands. Returns the number of characters.
+/// Conversions: %d %i %u %x %X %c %s %p %%; flags - 0 + space #; width and precision as numbers or *; lengths hh h l
+/// ll z j t. A NULL string prints "(null)"; an unknown conversion is printed as it stands. Returns the number of
+/// characters.
 size_t pv_vformat(pv_sink *sink, void *context, const char *format, va_list args);
 size_t pv_format(pv_sink *sink, void *context, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

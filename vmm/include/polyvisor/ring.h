@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A byte ring over a buffer whose size is a power of two. Positions count bytes since the beginning and never wrap in practice (64 bits).
-/// Not locked: the owner does that.
+/// A byte ring over a buffer whose size is a power of two. Positions count bytes since the beginning and never wrap in
+/// practice (64 bits). Not locked: the owner does that.
 #ifndef POLYVISOR_RING_H
 #define POLYVISOR_RING_H
 
@@ -24,8 +24,9 @@ void pv_ring_write(struct pv_ring *ring, const char *data, size_t size);
 size_t pv_ring_write_some(struct pv_ring *ring, const char *data, size_t size);
 /// Takes up to size bytes out; returns how many.
 size_t pv_ring_read(struct pv_ring *ring, char *data, size_t size);
-/// Copies bytes from an absolute position on without taking them out, also ones that were read but are still there (at most `size`
-/// of the ring back from head). *position is moved up to the oldest byte still there; returns how many bytes were copied.
+/// Copies bytes from an absolute position on without taking them out, also ones that were read but are still there (at
+/// most `size` of the ring back from head). *position is moved up to the oldest byte still there; returns how many
+/// bytes were copied.
 size_t pv_ring_peek(const struct pv_ring *ring, uint64_t *position, char *data, size_t size);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Memory and string functions of the freestanding programs (multiplexer, loader, personalities). The mem* functions have their
-/// C library meaning because the compiler calls them; the str* functions are bounded.
+/// Memory and string functions of the freestanding programs (multiplexer, loader, personalities). The mem* functions
+/// have their C library meaning because the compiler calls them; the str* functions are bounded.
 #ifndef POLYVISOR_STRING_H
 #define POLYVISOR_STRING_H
 
