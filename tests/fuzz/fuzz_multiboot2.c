@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Multiboot2 information of any content: nothing is read beyond its end, and what comes out keeps the promises of boot_info.h.
+// Multiboot2 information of any content: nothing is read beyond its end, and what comes out is as boot_info.h promises.
 // links: boot/multiboot2/parse.c boot/multiboot2/unquote.c vmm/lib/format.c vmm/lib/string.c
 // links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/config_override.c
 #include <boot/multiboot2/multiboot2.h>
