@@ -35,7 +35,7 @@ logged() {
 
 # Shows why the last logged command failed.
 show_log() {
-    grep -E '^(E|W|Err):?' "$LOG" | tail -n 12 >&2
+    grep -E "^(E|W|Err):?" "$LOG" | awk "!seen[\$0]++" | tail -n 8 >&2
     warn "the whole output is in $LOG"
 }
 
