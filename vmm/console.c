@@ -320,6 +320,7 @@ void console_drain(void)
     for (int i = 0; i < DRAIN_ROUNDS && (stage_sent < stage_used || refill()); i++) {
         pump();
     }
+    uart_flush();
 }
 
 void log_line(const char *format, ...)

@@ -280,9 +280,11 @@ void sched_settle(void)
 
 struct sched_stats sched_stats(const struct core *core)
 {
-    struct sched *s = &scheds[core->id];
-    if (core == core_self()) {
-        account(s, cpu_rdtsc());
+    const struct sched *s = &scheds[core->id];
+    struct sched_stats stats = s->stats;
+    uint64_t now = cpu_rdtsc(), stamp = s->stamp;
+    if (stamp && now > stamp) { // what has not been charged yet
+        *(s->current ? &stats.ring3 : &stats.idle) += now - stamp;
     }
-    return s->stats;
+    return stats;
 }

@@ -23,7 +23,8 @@ enum {
     LCR_DLAB = 0x80,
     MCR_DTR_RTS_OUT2 = 0x0b, // OUT2 gates the interrupt line
     LSR_DATA = 0x01,
-    LSR_TRANSMIT_EMPTY = 0x20,
+    LSR_TRANSMIT_EMPTY = 0x20,   // the FIFO
+    LSR_TRANSMITTER_IDLE = 0x40, // the shift register too
     FIFO_SIZE = 16,
     DIVISOR_115200 = 1,
     WAIT_LIMIT = 1000000, // polls; a byte takes 87 us
@@ -82,4 +83,11 @@ void uart_put_wait(char c)
         cpu_pause();
     }
     uart_put(c);
+}
+
+void uart_flush(void)
+{
+    for (int i = 0; present && i < WAIT_LIMIT && !(cpu_in8(COM1 + UART_LSR) & LSR_TRANSMITTER_IDLE); i++) {
+        cpu_pause();
+    }
 }

@@ -17,5 +17,7 @@ void uart_put(char c);
 int uart_get(void);
 /// Puts a byte, waiting (bounded) until the UART takes it. For a panic and for the very end.
 void uart_put_wait(char c);
+/// Waits (bounded) until the last byte is on the line.
+void uart_flush(void);
 
 #endif
