@@ -49,6 +49,7 @@ enum pv_error {
     PV_ERR_NO_SYSCALL = -8,
     PV_ERR_GP = -9,           ///< the processor answered with #GP (unknown MSR)
     PV_ERR_UNSUPPORTED = -10, ///< not built in, or not on this machine
+    PV_ERR_ENTRY = -11,       ///< the processor refused to enter the guest
 };
 
 enum pv_syscall {
