@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The ABI for guests: spaces (guest-physical memory) and vcpus (VMX contexts). System calls are made as abi.h describes;
- * results below 0 are enum pv_error.
+ * The ABI for guests: spaces (guest-physical memory) and vcpus (VMX contexts). System calls are made as abi.h
+ * describes; results below 0 are enum pv_error.
  *
- * A vcpu is a VMCS plus a register file (general registers, FPU, SYSCALL MSRs, debug registers). It belongs to one core: the
- * one whose agent created it, or moved it last. Only that core's agent can run it.
+ * A vcpu is a VMCS plus a register file (general registers, FPU, SYSCALL MSRs, debug registers). It belongs to one
+ * core: the one whose agent created it, or moved it last. Only that core's agent can run it.
  */
 #ifndef POLYVISOR_VCPU_H
 #define POLYVISOR_VCPU_H
@@ -24,21 +24,23 @@ enum {
 enum pv_vcpu_syscall {
     /// (): space number.
     PV_SYS_SPACE_CREATE = 9,
-    /// (space, gpa, pool offset, bytes, access | memory type << 8): maps a part of the caller's pool. Multiples of 4 KiB; nothing
-    /// may be mapped there yet. Large pages are used where alignment allows. PV_ERR_QUOTA: no kernel memory for tables; what was
-    /// mapped before that is unmapped again.
+    /// (space, gpa, pool offset, bytes, access | memory type << 8): maps a part of the caller's pool. Multiples of 4
+    /// KiB; nothing may be mapped there yet. Large pages are used where alignment allows. PV_ERR_QUOTA: no kernel
+    /// memory for tables; what was mapped before that is unmapped again.
     PV_SYS_SPACE_MAP = 10,
-    /// (space, gpa, bytes): unmaps; holes are all right. When it returns no core can reach the old memory through the space.
+    /// (space, gpa, bytes): unmaps; holes are all right. When it returns no core can reach the old memory through the
+    /// space.
     PV_SYS_SPACE_UNMAP = 11,
     /// (space): PV_ERR_STATE while a vcpu uses it.
     PV_SYS_SPACE_DESTROY = 12,
-    /// (space, pool offset of the state page, register file: a vcpu whose it shares, or PV_OWN_REGISTERS): vcpu number. Bound to the
-    /// caller's core. The state page is a struct pv_vcpu_state in the pool, page-aligned, that must not be given to guests.
-    /// The guest starts in the processor's state after INIT (SDM Vol. 3A table 9-1) unless the caller sets another.
+    /// (space, pool offset of the state page, register file: a vcpu whose it shares, or PV_OWN_REGISTERS): vcpu
+    /// number. Bound to the caller's core. The state page is a struct pv_vcpu_state in the pool, page-aligned, that
+    /// must not be given to guests. The guest starts in the processor's state after INIT (SDM Vol. 3A table 9-1)
+    /// unless the caller sets another.
     PV_SYS_VCPU_CREATE = 13,
-    /// (vcpu, budget): runs the guest until an exit is delivered (PV_RUN_EXIT), it has run for `budget` ticks of its own time
-    /// (PV_RUN_BUDGET; 0: without limit), or was kicked (PV_RUN_KICKED). PV_ERR_ENTRY: the processor refused its state; the state
-    /// page's entry_error tells what. PV_ERR_STATE: runs already, or belongs to another core.
+    /// (vcpu, budget): runs the guest until an exit is delivered (PV_RUN_EXIT), it has run for `budget` ticks of its
+    /// own time (PV_RUN_BUDGET; 0: without limit), or was kicked (PV_RUN_KICKED). PV_ERR_ENTRY: the processor refused
+    /// its state; the state page's entry_error tells what. PV_ERR_STATE: runs already, or belongs to another core.
     PV_SYS_VCPU_RUN = 14,
     /// (vcpu): brings it to the caller's core. PV_ERR_STATE: it runs.
     PV_SYS_VCPU_MOVE = 15,
@@ -46,16 +48,20 @@ enum pv_vcpu_syscall {
     PV_SYS_VCPU_KICK = 16,
     /// (vcpu): PV_ERR_STATE while it runs, or while others share its register file.
     PV_SYS_VCPU_DESTROY = 17,
-    /// (vcpu, struct pv_vmcs_entry *, count): reads or writes VMCS fields one after another; each entry's status tells. Result: how many
-    /// succeeded. Host-state fields do not exist here; fields that hold physical addresses take pool offsets; controls are
-    /// sanitised (reading gives what is in force). The vcpu must be the caller's core's and not run.
+    /// (vcpu, struct pv_vmcs_entry *, count): reads or writes VMCS fields one after another; each entry's status
+    /// tells. Result: how many succeeded. Host-state fields do not exist here; fields that hold physical addresses
+    /// take pool offsets; controls are sanitised (reading gives what is in force). The vcpu must be the caller's
+    /// core's and not run.
     PV_SYS_VMCS_READ = 18,
     PV_SYS_VMCS_WRITE = 19,
-    /// (vcpu, struct pv_cpuid_entry *, count): what CPUID answers without leaving the multiplexer. Leaves not in the table are delivered.
+    /// (vcpu, struct pv_cpuid_entry *, count): what CPUID answers without leaving the multiplexer. Leaves not in the
+    /// table are delivered.
     PV_SYS_VCPU_CPUID = 20,
-    /// (vcpu, struct pv_msr_entry *, count): MSRs that RDMSR reads from here. Reads of others, and all writes, are delivered (unless granted).
+    /// (vcpu, struct pv_msr_entry *, count): MSRs that RDMSR reads from here. Reads of others, and all writes, are
+    /// delivered (unless granted).
     PV_SYS_VCPU_MSRS = 21,
-    /// (vcpu, first, count, enum pv_grant): lets the guest use MSRs, or ports, itself: only what the configuration grants.
+    /// (vcpu, first, count, enum pv_grant): lets the guest use MSRs, or ports, itself: only what the configuration
+    /// grants.
     PV_SYS_MSR_ALLOW = 22,
     PV_SYS_IO_ALLOW = 23,
     PV_SYSCALL_COUNT = 24,
@@ -70,7 +76,8 @@ enum pv_grant { PV_GRANT_NONE = 0, PV_GRANT_READ = 1, PV_GRANT_WRITE = 2 };
 
 enum pv_run { PV_RUN_EXIT = 0, PV_RUN_BUDGET = 1, PV_RUN_KICKED = 2 };
 
-/// Groups of fields in the state page. `fill` asks for them at every delivered exit; `dirty` has them written at the next entry.
+/// Groups of fields in the state page. `fill` asks for them at every delivered exit; `dirty` has them written at the
+/// next entry.
 enum pv_state_group {
     PV_GROUP_RIP = 1 << 0,      ///< rip, rflags, rsp: always filled
     PV_GROUP_CONTROL = 1 << 1,  ///< cr0, cr3, cr4, efer
@@ -113,8 +120,8 @@ enum pv_gpr {
     PV_GPRS
 };
 
-/// The page that a vcpu shares with its personality. The multiplexer trusts nothing in it. Between vcpu_run's return and the next
-/// vcpu_run the personality may change it; while the guest runs, contents are in motion.
+/// The page that a vcpu shares with its personality. The multiplexer trusts nothing in it. Between vcpu_run's return
+/// and the next vcpu_run the personality may change it; while the guest runs, contents are in motion.
 struct pv_vcpu_state {
     uint64_t gpr[PV_GPRS]; ///< of vcpus with registers of their own
     uint64_t rip, rflags, rsp;
@@ -130,14 +137,16 @@ struct pv_vcpu_state {
     uint64_t guest_physical_address; ///< EPT violations and misconfigurations
     uint64_t guest_linear_address;
     uint32_t exit_interruption_info, exit_interruption_error;
-    /// An event whose delivery the exit interrupted (IDT-vectoring information): to inject again unless the personality decides otherwise.
+    /// An event whose delivery the exit interrupted (IDT-vectoring information): to inject again unless the
+    /// personality decides otherwise.
     uint32_t vectoring_info, vectoring_error;
     uint32_t exit_instruction_info;
     uint32_t entry_error; ///< after PV_ERR_ENTRY: VM-instruction error number, or 0x80000000 | exit qualification
 
-    /// Event for the next entry, in VM-entry interruption-information format (SDM Vol. 3C table 25-17); bit 31: there is one. Cleared when it was
-    /// taken. It waits, without being lost, while the guest cannot take it (interruptibility, RFLAGS.IF, NMI blocking): with
-    /// PV_INJECT_WINDOW set, vcpu_run returns by an interrupt-window or NMI-window exit as soon as it can.
+    /// Event for the next entry, in VM-entry interruption-information format (SDM Vol. 3C table 25-17); bit 31: there
+    /// is one. Cleared when it was taken. It waits, without being lost, while the guest cannot take it
+    /// (interruptibility, RFLAGS.IF, NMI blocking): with PV_INJECT_WINDOW set, vcpu_run returns by an interrupt-window
+    /// or NMI-window exit as soon as it can.
     uint32_t inject, inject_error, inject_length;
     uint32_t reserved1;
 
@@ -154,7 +163,8 @@ _Static_assert(sizeof(struct pv_vcpu_state) <= 4096, "the state page is one page
 
 struct pv_vmcs_entry {
     uint32_t field; ///< encoding, SDM Vol. 3D appendix B
-    int32_t status; ///< out: PV_OK, PV_ERR_NOT_FOUND (no such field here), PV_ERR_DENIED (host state), PV_ERR_INVALID (value)
+    int32_t
+        status; ///< out: PV_OK, PV_ERR_NOT_FOUND (no such field here), PV_ERR_DENIED (host state), PV_ERR_INVALID (value)
     uint64_t value;
 };
 
