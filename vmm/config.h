@@ -31,6 +31,7 @@ enum {
     CONFIG_MAX_TEXT = 65536, ///< bytes of configuration
     CONFIG_MAX_FILES = 126,  ///< different files (images and modules) in one configuration
     CONFIG_ERROR_SIZE = 512,
+    CONFIG_MAX_GRANTS = 16,   ///< of each kind, a personality
     CONFIG_WEIGHT_DEFAULT = 100,
     CONFIG_WEIGHT_MAX = 10000,
     CONFIG_QUOTA_DEFAULT = 1 << 20,
@@ -41,6 +42,12 @@ enum {
 struct config_place {
     uint32_t line;   ///< from 1
     uint32_t column; ///< from 1, in bytes
+};
+
+/// A range of MSRs or ports that guests may be given.
+struct config_grant {
+    uint32_t first, last;
+    uint32_t how; ///< enum pv_grant bits
 };
 
 struct config_module {
@@ -59,6 +66,8 @@ struct config_personality {
     uint32_t weight;
     uint64_t memory; ///< bytes, a multiple of 4 KiB
     uint64_t quota;  ///< bytes, a multiple of 4 KiB
+    uint32_t msr_grant_count, io_grant_count;
+    struct config_grant msr_grants[CONFIG_MAX_GRANTS], io_grants[CONFIG_MAX_GRANTS];
     uint32_t module_count;
     struct config_module modules[PV_MAX_MODULES];
     struct config_place place, image_place, cores_place, memory_place;

@@ -47,7 +47,7 @@ static int64_t list_cores(const struct call *call)
 {
     for (uint32_t i = 0; i < core_count; i++) {
         const struct core *c = &cores[i];
-        struct sched_stats stats = sched_stats(c);
+        struct sched_times times = c->state == PV_CORE_ABSENT ? (struct sched_times){0} : sched_times(c);
         struct pv_core_info info = {
             .core = c->id,
             .apic = c->apic_id,
@@ -55,10 +55,12 @@ static int64_t list_cores(const struct call *call)
             .flags = (c->bsp ? PV_CORE_BSP : 0) | (apic_is_x2() ? PV_CORE_X2APIC : 0),
             .vmxon = c->vmxon_count,
             .vmxoff = c->vmxoff_count,
-            .ticks_total = c->state == PV_CORE_ABSENT ? 0 : cpu_rdtsc() - c->tsc_start,
-            .ticks_idle = stats.idle,
-            .ticks_ring3 = stats.ring3,
-            .switches = stats.switches,
+            .ticks_total = times.total,
+            .ticks_idle = times.idle,
+            .ticks_ring3 = times.ring3,
+            .ticks_guest = times.guest,
+            .ticks_mux = times.mux,
+            .switches = times.switches,
             .interrupts = c->interrupts,
             .syscalls = core_syscalls(c),
         };
@@ -89,7 +91,8 @@ static void describe_personality(struct personality *p, struct pv_personality_in
     };
     for (uint32_t i = 0; i < p->agent_count; i++) {
         info->switches += p->agents[i].switches;
-        info->ticks_ring3 += p->agents[i].ticks;
+        info->ticks_ring3 += p->agents[i].ticks_ring3;
+        info->ticks_guest += p->agents[i].ticks_guest;
         info->syscalls += p->agents[i].regs.syscalls;
     }
     pv_strcopy(info->name, sizeof(info->name), p->config->name);

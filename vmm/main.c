@@ -11,12 +11,14 @@
 #include "arch/x86/smp.h"
 #include "arch/x86/tsc.h"
 #include "arch/x86/upcalls.h"
+#include "arch/x86/vmx/vmcs_setup.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/console.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
+#include "vmm/space.h"
 #include "vmm/version.h"
 
 enum { CORE_READY_WAIT_US = 100000 };
@@ -92,9 +94,22 @@ static void wait_until_ready(void)
     }
 }
 
+/// What every VMCS refers to.
+static void prepare_vmx(void)
+{
+    uint64_t bitmaps = memmap_alloc(&machine.memory, 2 * PAGE_SIZE, PAGE_SIZE, 0, PHYSMAP_SIZE, PV_MEMORY_MULTIPLEXER,
+                                    MEMMAP_NO_OWNER);
+    if (!bitmaps) {
+        panic("no memory for the MSR and I/O bitmaps");
+    }
+    vmcs_setup_init(bitmaps, bitmaps + PAGE_SIZE);
+    space_init();
+}
+
 static void start_cores(void)
 {
     uint64_t trampoline = prepare_cores();
+    prepare_vmx();
     vmx_enable(&cores[0]);
     report_vmx(&cores[0]);
     if (trampoline) {
@@ -121,7 +136,6 @@ static void start_console(void)
 _Noreturn static void main_on_stack(void)
 {
     struct core *core = core_self();
-    core->tsc_start = machine.tsc_entry;
     core->alive = true;
     apic_timer_calibrate(tsc_hz());
     sched_init_core();

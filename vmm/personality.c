@@ -13,6 +13,7 @@
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/panic.h"
+#include "vmm/vcpu.h"
 
 enum { MONITOR_MAX_FAILURES = 5 }; // within a second each: then something is wrong that a restart does not mend
 
@@ -131,6 +132,7 @@ bool personality_start(struct personality *p)
 static void finish(struct personality *p)
 {
     lock_take(&p->lock);
+    vcpu_forget_all(p);
     quota_reset(&p->quota);
     struct agent *waiter = p->stop_waiter;
     p->stop_waiter = NULL;
@@ -154,6 +156,7 @@ void personality_agent_stopped(struct agent *agent)
 {
     struct personality *p = agent->personality;
     sched_stop(agent);
+    vcpu_release_core(p);
     struct core *core = core_self();
     if (core->loaded_root == p->root) {
         core_load_root(core, paging_kernel_root());
@@ -243,6 +246,14 @@ void personality_signal(struct personality *p, uint32_t events)
 {
     if (p->state == PV_STATE_RUNNING && p->agent_count) {
         sched_signal(&p->agents[0], events);
+    }
+}
+
+void personality_keep_counts(struct personality *p, const struct vcpu *vcpu)
+{
+    for (uint32_t i = 0; i < EXIT_REASONS; i++) {
+        p->exits_absorbed += vcpu->absorbed[i];
+        p->exits_delivered += vcpu->delivered[i];
     }
 }
 

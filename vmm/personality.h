@@ -7,12 +7,16 @@
 #include <stdint.h>
 
 #include <polyvisor/abi.h>
+#include <polyvisor/vcpu.h>
 
 #include "vmm/config.h"
 #include "vmm/console.h"
 #include "vmm/lock.h"
 #include "vmm/quota.h"
 #include "vmm/sched.h"
+
+struct space;
+struct vcpu;
 
 struct personality {
     uint32_t id;
@@ -32,6 +36,9 @@ struct personality {
     uint32_t restarts;
     uint64_t started; ///< TSC
     int64_t exit_code;
+    struct space *spaces[PV_MAX_SPACES];
+    struct vcpu *vcpus[PV_MAX_VCPUS];
+    uint64_t exits_absorbed, exits_delivered; ///< of vcpus that are no more
     struct console console;
     char why[PV_WHY_SIZE];
     struct pv_registers registers; ///< of the agent that faulted
@@ -52,6 +59,8 @@ bool personality_stop(struct personality *p, enum pv_personality_state state, st
 void personality_agent_stopped(struct agent *agent);
 /// An exception (or what counts as one) of the current agent: keeps the registers, tells, stops the personality.
 void personality_fault(struct agent *agent, uint64_t vector, uint64_t error_code, uint64_t address, const char *what);
+/// Adds the exits of a vcpu that ends to its personality's.
+void personality_keep_counts(struct personality *p, const struct vcpu *vcpu);
 /// Events for agent 0. Any core.
 void personality_signal(struct personality *p, uint32_t events);
 struct console *personality_console(struct personality *p);

@@ -11,6 +11,7 @@
 #include "vmm/machine.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
+#include "vmm/vcpu.h"
 
 enum { POLL_HZ = 1000 }; // of a UART that cannot interrupt
 
@@ -24,9 +25,8 @@ static struct sched {
     struct list deadlines; ///< waiting agents with a deadline, earliest first
     struct agent *current;
     uint64_t slice_end;
-    uint64_t timer; ///< what the hardware timer is set to
-    uint64_t stamp; ///< TSC up to which time is accounted
-    struct sched_stats stats;
+    uint64_t timer; ///< what the local APIC timer is set to
+    uint64_t switches;
 } __attribute__((aligned(64))) scheds[PV_MAX_CORES];
 
 static struct sched *self(void)
@@ -56,22 +56,10 @@ static void make_ready(struct sched *s, struct agent *agent)
     list_insert_before(&s->ready, NULL, agent);
 }
 
-/// Charges the time since the last stamp to whoever had the core.
-static void account(struct sched *s, uint64_t now)
-{
-    uint64_t ticks = now - s->stamp;
-    s->stamp = now;
-    if (s->current) {
-        s->current->ticks += ticks;
-        s->stats.ring3 += ticks;
-    } else {
-        s->stats.idle += ticks;
-    }
-}
-
 void sched_init_core(void)
 {
-    self()->stamp = cpu_rdtsc();
+    struct core *core = core_self();
+    core->tsc_start = core->stamp = cpu_rdtsc();
     self()->timer = UINT64_MAX;
 }
 
@@ -89,9 +77,15 @@ void sched_start(struct agent *agent)
 /// Leaves the core without a current agent; sched_settle finds the next.
 static void drop_current(struct sched *s)
 {
-    account(s, cpu_rdtsc());
+    struct core *core = core_self();
+    struct agent *agent = s->current;
+    agent->ticks_ring3 += core->clock[CLOCK_RING3] - agent->clock_ring3;
+    agent->ticks_guest += core->clock[CLOCK_GUEST] - agent->clock_guest;
+    if (agent->regs.kind == REGS_GUEST) {
+        vcpu_switch_out(agent);
+    }
     s->current = NULL;
-    core_set_current(core_self(), NULL);
+    core_set_current(core, NULL);
 }
 
 /// Takes a waiting agent out of the wait.
@@ -130,7 +124,7 @@ void sched_yield(void)
 {
     struct sched *s = self();
     struct agent *agent = s->current;
-    if (s->ready.first) {
+    if (agent && s->ready.first) {
         drop_current(s);
         make_ready(s, agent);
     }
@@ -223,11 +217,9 @@ void sched_unblock(struct agent *agent)
     message_send(agent->core, &agent->call.message);
 }
 
-void sched_timer(void)
+/// Wakes those whose deadline has come, ends a slice that is over.
+static void handle_time(struct sched *s, uint64_t now)
 {
-    struct sched *s = self();
-    uint64_t now = cpu_rdtsc();
-    s->timer = UINT64_MAX; // it was one-shot
     while (s->deadlines.first && s->deadlines.first->deadline <= now) {
         wake(s, s->deadlines.first, PV_ERR_TIMEOUT);
     }
@@ -236,23 +228,71 @@ void sched_timer(void)
     }
     if (s->current && now >= s->slice_end) {
         sched_yield();
-        s->slice_end = now + machine.slice_ticks;
+        s->slice_end = now + machine.slice_ticks; // when there is nobody else
     }
 }
 
-static void set_timer(struct sched *s)
+void sched_timer(void)
+{
+    struct sched *s = self();
+    s->timer = UINT64_MAX; // it was one-shot
+    handle_time(s, cpu_rdtsc());
+}
+
+void sched_guest_timer(void)
+{
+    handle_time(self(), core_self()->stamp);
+}
+
+static uint64_t next_deadline(const struct sched *s)
 {
     uint64_t at = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
-    if (s->current && s->ready.first && s->slice_end < at) {
-        at = s->slice_end;
-    }
     if (core_self()->bsp && console_needs_poll()) {
-        uint64_t poll = cpu_rdtsc() + tsc_hz() / POLL_HZ;
-        at = s->timer < poll ? s->timer : poll < at ? poll : at;
+        uint64_t poll = core_self()->stamp + tsc_hz() / POLL_HZ;
+        at = poll < at ? poll : at;
     }
+    return at;
+}
+
+uint64_t sched_horizon(void)
+{
+    const struct sched *s = self();
+    uint64_t at = next_deadline(s);
+    return s->slice_end < at ? s->slice_end : at;
+}
+
+static void set_timer(struct sched *s, uint64_t at)
+{
     if (at != s->timer) {
         s->timer = at;
         apic_timer_set(at);
+    }
+}
+
+void sched_enter_ring3(void)
+{
+    struct sched *s = self();
+    uint64_t at = s->ready.first ? sched_horizon() : next_deadline(s);
+    if (at < s->timer) { // one that fires too early does no harm
+        set_timer(s, at);
+    }
+}
+
+/// Makes the first of the ready agents current.
+static void pick(struct sched *s, struct core *core)
+{
+    struct agent *agent = s->ready.first;
+    list_remove(&s->ready, agent);
+    agent->state = AGENT_RUNNING;
+    agent->switches++;
+    agent->clock_ring3 = core->clock[CLOCK_RING3];
+    agent->clock_guest = core->clock[CLOCK_GUEST];
+    s->switches++;
+    s->current = agent;
+    s->slice_end = core->stamp + machine.slice_ticks;
+    core_set_current(core, &agent->regs);
+    if (agent->regs.kind == REGS_GUEST) {
+        vcpu_switch_in(agent);
     }
 }
 
@@ -260,31 +300,36 @@ void sched_settle(void)
 {
     struct sched *s = self();
     struct core *core = core_self();
-    if (!s->current && s->ready.first) {
-        struct agent *agent = s->ready.first;
-        list_remove(&s->ready, agent);
-        uint64_t now = cpu_rdtsc();
-        account(s, now);
-        agent->state = AGENT_RUNNING;
-        agent->switches++;
-        s->stats.switches++;
-        s->current = agent;
-        s->slice_end = now + machine.slice_ticks;
-        core_set_current(core, &agent->regs);
+    while (!s->current && s->ready.first) {
+        pick(s, core); // may find that the agent's guest cannot be entered; then it goes on in ring 3
+    }
+    if (s->current && s->current->regs.kind == REGS_GUEST) {
+        // The preemption timer watches the time now; an APIC timer that fires meanwhile would only cost an exit.
+        if (s->timer < sched_horizon()) {
+            set_timer(s, UINT64_MAX);
+        }
+        return;
     }
     if (s->current) {
         core_load_root(core, s->current->personality->root);
     }
-    set_timer(s);
+    set_timer(s, s->current && s->ready.first ? sched_horizon() : next_deadline(s));
 }
 
-struct sched_stats sched_stats(const struct core *core)
+struct sched_times sched_times(const struct core *core)
 {
-    const struct sched *s = &scheds[core->id];
-    struct sched_stats stats = s->stats;
-    uint64_t now = cpu_rdtsc(), stamp = s->stamp;
-    if (stamp && now > stamp) { // what has not been charged yet
-        *(s->current ? &stats.ring3 : &stats.idle) += now - stamp;
-    }
-    return stats;
+    struct sched_times t;
+    uint64_t stamp;
+    do { // the core may charge meanwhile
+        stamp = __atomic_load_n(&core->stamp, __ATOMIC_ACQUIRE);
+        t.idle = core->clock[CLOCK_IDLE];
+        t.ring3 = core->clock[CLOCK_RING3];
+        t.guest = core->clock[CLOCK_GUEST];
+        t.mux = core->clock[CLOCK_MUX];
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while (stamp != __atomic_load_n(&core->stamp, __ATOMIC_ACQUIRE) ||
+             t.idle + t.ring3 + t.guest + t.mux != stamp - core->tsc_start);
+    t.total = stamp - core->tsc_start;
+    t.switches = scheds[core->id].switches;
+    return t;
 }

@@ -49,11 +49,15 @@ struct agent {
     struct agent *next, *prev; ///< in the ready list, or in the list of deadlines
     struct message wake_message, stop_message, start_message;
     struct remote_call call;
-    uint64_t switches, ticks;
+    uint64_t switches;
+    uint64_t ticks_ring3, ticks_guest;       ///< until it was switched away from last
+    uint64_t clock_ring3, clock_guest;       ///< the core's clocks when it was switched to last
 } __attribute__((aligned(64)));
 
-struct sched_stats {
-    uint64_t idle, ring3, switches;
+/// Where a core's time went, in TSC ticks: the parts add up to total exactly.
+struct sched_times {
+    uint64_t total, idle, ring3, guest, mux;
+    uint64_t switches;
 };
 
 static inline struct agent *agent_of(struct regs *regs)
@@ -79,11 +83,17 @@ void sched_block(struct agent *agent);
 void sched_unblock(struct agent *agent);
 /// Makes events pending for an agent, and wakes it. Any core.
 void sched_signal(struct agent *agent, uint32_t events);
-/// The core's timer went off.
+/// The core's local APIC timer went off.
 void sched_timer(void);
+/// The guest's preemption timer went off: handles what is due by now. The current agent may have changed or be none.
+void sched_guest_timer(void);
+/// Until when the current agent may be in its guest without the core looking: the end of its slice, or an earlier deadline.
+uint64_t sched_horizon(void);
+/// The current agent leaves its guest for ring 3: from now on the local APIC ends its slice.
+void sched_enter_ring3(void);
 /// To be called at the end of an entry to ring 0 that may have changed who should run: switches, sets the timer.
 void sched_settle(void);
-/// Times and counts of a core so far. Any core; another core's numbers are a moment old.
-struct sched_stats sched_stats(const struct core *core);
+/// Where a core's time went, up to when it was last in ring 0. Any core.
+struct sched_times sched_times(const struct core *core);
 
 #endif

@@ -15,7 +15,9 @@
 #include "vmm/log.h"
 #include "vmm/personality.h"
 #include "vmm/sched.h"
+#include "vmm/space.h"
 #include "vmm/user.h"
+#include "vmm/vcpu.h"
 
 enum { CONSOLE_CHUNK = 512 };
 
@@ -159,8 +161,24 @@ syscall_function *const syscall_table[] = {
     [PV_SYS_EVENT_SIGNAL] = sys_event_signal,
     [PV_SYS_MEMORY_MAP] = sys_memory_map,
     [PV_SYS_DEBUG] = debug_call,
+    [PV_SYS_SPACE_CREATE] = space_create,
+    [PV_SYS_SPACE_MAP] = space_map,
+    [PV_SYS_SPACE_UNMAP] = space_unmap,
+    [PV_SYS_SPACE_DESTROY] = space_destroy,
+    [PV_SYS_VCPU_CREATE] = vcpu_create,
+    [PV_SYS_VCPU_RUN] = vcpu_run,
+    [PV_SYS_VCPU_MOVE] = vcpu_move,
+    [PV_SYS_VCPU_KICK] = vcpu_kick,
+    [PV_SYS_VCPU_DESTROY] = vcpu_destroy,
+    [PV_SYS_VMCS_READ] = vcpu_vmcs_read,
+    [PV_SYS_VMCS_WRITE] = vcpu_vmcs_write,
+    [PV_SYS_VCPU_CPUID] = vcpu_set_cpuid,
+    [PV_SYS_VCPU_MSRS] = vcpu_set_msrs,
+    [PV_SYS_MSR_ALLOW] = vcpu_msr_allow,
+    [PV_SYS_IO_ALLOW] = vcpu_io_allow,
 };
-_Static_assert(sizeof(syscall_table) / sizeof(syscall_table[0]) == 9, "SYSCALLS in arch/x86/entry.asm");
+_Static_assert(PV_SYSCALL_COUNT == 24 && sizeof(syscall_table) / sizeof(syscall_table[0]) == PV_SYSCALL_COUNT,
+               "SYSCALLS in arch/x86/entry.asm");
 
 int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
@@ -170,6 +188,7 @@ int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_
 
 void mux_bad_sysenter(struct regs *regs)
 {
+    core_clock_enter(core_self(), CLOCK_RING3);
     personality_fault(agent_of(regs), VECTOR_GP, 0, 0,
                       "SYSENTER with a stack pointer or return address outside its half");
     sched_settle();
@@ -190,12 +209,21 @@ static void describe(const struct regs *regs, uint64_t address, char *text, size
 void mux_exception(struct regs *regs, uint64_t address)
 {
     char what[PV_WHY_SIZE - 48];
+    core_clock_enter(core_self(), CLOCK_RING3);
     describe(regs, address, what, sizeof(what));
     personality_fault(agent_of(regs), regs->vector, regs->error_code, address, what);
     sched_settle();
 }
 
 void mux_interrupt(uint32_t vector)
+{
+    struct core *core = core_self();
+    core_clock_enter(core, core->main_stack->current ? CLOCK_RING3 : CLOCK_IDLE);
+    mux_handle_interrupt(vector);
+    sched_settle();
+}
+
+void mux_handle_interrupt(uint32_t vector)
 {
     core_self()->interrupts++;
     if (vector != VECTOR_SPURIOUS) { // has no EOI (SDM Vol. 3A 11.9)
@@ -214,5 +242,4 @@ void mux_interrupt(uint32_t vector)
     default:
         break;
     }
-    sched_settle();
 }

@@ -4,6 +4,7 @@
 
 #include <polyvisor/string.h>
 
+#include "arch/x86/fpu.h"
 #include "arch/x86/registers.h"
 
 struct core cores[PV_MAX_CORES];
@@ -143,7 +144,25 @@ void core_load(struct core *core)
     load_tss(core);
     load_idt();
     load_control_registers();
+    fpu_enable();
+    core->xcr0 = fpu_features();
     cpu_wrmsr(MSR_SYSENTER_CS, SELECTOR_KERNEL_CODE);
     cpu_wrmsr(MSR_SYSENTER_ESP, (uint64_t)core->main_stack);
     cpu_wrmsr(MSR_SYSENTER_EIP, (uint64_t)sysenter_entry);
+}
+
+uint64_t core_idt_base(void)
+{
+    return (uint64_t)idt;
+}
+
+void core_hide_fpu(void)
+{
+    cpu_write_cr0(cpu_read_cr0() | CR0_TS);
+}
+
+void core_narrow_gdt(struct core *core)
+{
+    struct table_pointer p = {sizeof(core->gdt) - 1, (uint64_t)core->gdt};
+    __asm__ volatile("lgdt %0" : : "m"(p));
 }

@@ -23,6 +23,9 @@ struct tss {
 } __attribute__((packed));
 _Static_assert(sizeof(struct tss) == 104, "SDM Vol. 3A figure 8-11");
 
+struct vcpu;
+struct register_file;
+
 /// Interrupt stack table slots; each of these stacks is a core's own.
 enum { IST_NONE = 0, IST_DF = 1, IST_MC = 2, IST_NMI = 3, IST_DB = 4, IST_COUNT = 4 };
 
@@ -36,7 +39,12 @@ struct stack_top {
     struct core *core;
 };
 
+/// Who a core's time goes to. Every tick since the core started is in exactly one.
+enum core_clock { CLOCK_IDLE, CLOCK_RING3, CLOCK_GUEST, CLOCK_MUX, CLOCKS };
+
 struct core {
+    uint64_t stamp;         ///< TSC up to which time is charged; entry.asm knows the offsets of this and the next
+    uint64_t clock[CLOCKS]; ///< ticks
     uint32_t id;      ///< dense, from 0
     uint32_t apic_id; ///< the hardware's
     uint32_t state;   ///< enum pv_core_state
@@ -49,6 +57,10 @@ struct core {
     struct stack_top *main_stack;           ///< SYSENTER_ESP, and where TSS entries go on to
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
     uint64_t loaded_root;                   ///< CR3
+
+    struct vcpu *current_vcpu;            ///< whose VMCS is current, NULL: none
+    struct register_file *loaded_registers; ///< whose FPU, SYSCALL MSRs and debug registers are loaded
+    uint64_t xcr0;                          ///< what XCR0 holds
 
     uint64_t vmxon_count, vmxoff_count;
     uint64_t vmxon_region; ///< physical
@@ -71,6 +83,15 @@ static inline struct stack_top *stack_top_of(uint64_t stack_pointer)
     return (struct stack_top *)((stack_pointer | (STACK_SLOT - 1)) + 1) - 1;
 }
 
+/// Ring 0 was entered: charges the time since it was left. Leaving charges CLOCK_MUX (core_resume).
+static inline uint64_t core_clock_enter(struct core *core, enum core_clock clock)
+{
+    uint64_t now = cpu_rdtsc();
+    core->clock[clock] += now - core->stamp;
+    core->stamp = now;
+    return now;
+}
+
 /// The core that executes this. Found from the stack, never from a segment base that ring 3 could have changed.
 static inline struct core *core_self(void)
 {
@@ -81,6 +102,13 @@ static inline struct core *core_self(void)
 void core_early_init(void);
 /// This core's control registers, GDT, TSS, IDT, SYSENTER MSRs. Its stacks must be mapped.
 void core_load(struct core *core);
+/// Sets CR0.TS again after the FPU was touched without a VM entry and exit: ring 3 must not see a guest's FPU state.
+void core_hide_fpu(void);
+/// A VM exit leaves the GDT's limit at 64 KiB (SDM Vol. 3C 28.5.2), far beyond the table: before ring 3 can load a selector it is
+/// brought back.
+void core_narrow_gdt(struct core *core);
+/// Linear address of the IDT that all cores share.
+uint64_t core_idt_base(void);
 /// Which registers come back when ring 3 is entered next; NULL: idle.
 static inline void core_set_current(struct core *core, struct regs *regs)
 {
@@ -107,6 +135,8 @@ _Noreturn void core_switch_stack(struct stack_top *top, void (*function)(void));
 
 /// Reads an MSR that may not exist. False: #GP.
 bool msr_read_safe(uint32_t msr, uint64_t *value);
+/// Writes an MSR. False: #GP, nothing written.
+bool msr_write_safe(uint32_t msr, uint64_t value);
 /// Copies to or from ring 3's memory, under SMAP. Returns false, with an unknown part copied, when a page is not there
 /// or not allowed. The address range must have been checked to lie below USER_TOP.
 bool user_copy_in(void *to, uint64_t from, uint64_t size);

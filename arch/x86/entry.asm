@@ -6,15 +6,18 @@
 bits 64
 default rel
 
+SELECTOR_KERNEL_CODE equ 0x08
 SELECTOR_KERNEL_DATA equ 0x10
 VECTOR_EXTERNAL      equ 32
-SYSCALLS             equ 9              ; enum pv_syscall, checked in vmm/syscall.c
+SYSCALLS             equ 24             ; enum pv_vcpu_syscall, checked in vmm/syscall.c
 
+extern vcpu_exit, vcpu_entry_failed
 extern mux_main, mux_exception, mux_interrupt, mux_unknown_syscall, mux_bad_sysenter, syscall_table
 extern trap_ring0, trap_nmi, trap_debug, trap_debug_ring3, cores, user_copy_smap
 
 global mux_entry, core_resume, core_switch_stack, trap_stubs, sysenter_entry
-global msr_read_safe, user_copy_in, user_copy_out, fixup_table
+global vmx_exit_entry, vmx_unblock_nmi
+global msr_read_safe, msr_write_safe, user_copy_in, user_copy_out, fixup_table
 
 section .text
 
@@ -40,12 +43,14 @@ core_resume:
     or rsp, STACK_SLOT - 1
     sub rsp, STACK_TOP_SIZE - 1
 resume_from_top:                        ; rsp = struct stack_top
+    mov rsi, [rsp + STACK_TOP_CORE]
+    CHARGE rsi, CORE_CLOCK_MUX, rcx
     mov rdi, [rsp + STACK_TOP_CURRENT]
     test rdi, rdi
     jz idle
-resume_regs:                            ; rdi = struct regs
-    cmp qword [rdi + REGS_KIND], KIND_SYSEXIT
-    jne .iret
+    mov rax, [rdi + REGS_KIND]
+    test eax, eax                       ; KIND_SYSEXIT
+    jnz .not_sysexit
     mov rax, [rdi + REGS_RAX]
     mov rbx, [rdi + REGS_RBX]
     mov rbp, [rdi + REGS_RBP]
@@ -63,7 +68,9 @@ resume_regs:                            ; rdi = struct regs
     xor r11d, r11d
     sti                                 ; interrupts are held off for one more instruction
     o64 sysexit
-.iret:
+.not_sysexit:
+    cmp eax, KIND_GUEST
+    je enter_guest
     lea rsp, [rdi + REGS_R15]
     POP_GPRS
     add rsp, 16                         ; vector, error code
@@ -73,6 +80,81 @@ idle:
     sti
     hlt
     jmp idle
+
+; rdi = struct regs of an agent inside vcpu_run, whose vcpu is loaded (vmm/vcpu.c); rsp = struct stack_top = HOST_RSP
+enter_guest:
+    mov rsi, [rdi + REGS_GUEST]
+    mov rdi, [rsi + VCPU_GPRS]
+    cmp qword [rsi + VCPU_LAUNCHED], 0  ; the flags stay till the jump
+    mov rax, [rdi + GPR_RAX]
+    mov rcx, [rdi + GPR_RCX]
+    mov rdx, [rdi + GPR_RDX]
+    mov rbx, [rdi + GPR_RBX]
+    mov rbp, [rdi + GPR_RBP]
+    mov rsi, [rdi + GPR_RSI]
+    mov r8,  [rdi + GPR_R8]
+    mov r9,  [rdi + GPR_R9]
+    mov r10, [rdi + GPR_R10]
+    mov r11, [rdi + GPR_R11]
+    mov r12, [rdi + GPR_R12]
+    mov r13, [rdi + GPR_R13]
+    mov r14, [rdi + GPR_R14]
+    mov r15, [rdi + GPR_R15]
+    mov rdi, [rdi + GPR_RDI]
+    je .launch
+    vmresume
+    jmp .failed
+.launch:
+    vmlaunch
+.failed:                                ; VMfail: registers are as before, in their file too
+    setc dil                            ; 1: VMfailInvalid
+    movzx esi, dil
+    mov rdi, [rsp + STACK_TOP_CURRENT]
+    mov rdi, [rdi + REGS_GUEST]
+    xor ebp, ebp
+    call vcpu_entry_failed
+    jmp resume_from_top
+
+; VM exit (HOST_RIP); rsp = struct stack_top. The processor has loaded host state, RFLAGS = 2.
+align 16
+vmx_exit_entry:
+    push rdi
+    mov rdi, [rsp + 8 + STACK_TOP_CURRENT]
+    mov rdi, [rdi + REGS_GUEST]
+    mov rdi, [rdi + VCPU_GPRS]
+    mov [rdi + GPR_RAX], rax
+    mov [rdi + GPR_RCX], rcx
+    mov [rdi + GPR_RDX], rdx
+    mov [rdi + GPR_RBX], rbx
+    mov [rdi + GPR_RBP], rbp
+    mov [rdi + GPR_RSI], rsi
+    mov [rdi + GPR_R8],  r8
+    mov [rdi + GPR_R9],  r9
+    mov [rdi + GPR_R10], r10
+    mov [rdi + GPR_R11], r11
+    mov [rdi + GPR_R12], r12
+    mov [rdi + GPR_R13], r13
+    mov [rdi + GPR_R14], r14
+    mov [rdi + GPR_R15], r15
+    pop qword [rdi + GPR_RDI]
+    mov rdi, [rsp + STACK_TOP_CURRENT]
+    mov rdi, [rdi + REGS_GUEST]
+    xor ebp, ebp
+    call vcpu_exit
+    jmp resume_from_top
+
+; An exit by NMI leaves NMIs blocked until an IRET (SDM Vol. 3C 28.2.3).
+vmx_unblock_nmi:
+    mov rax, rsp
+    push SELECTOR_KERNEL_DATA
+    push rax
+    pushfq
+    push SELECTOR_KERNEL_CODE
+    lea rax, [.unblocked]
+    push rax
+    iretq
+.unblocked:
+    ret
 
 ; SYSENTER: rax = number, rdi, rsi, r8, r9, r10 = arguments, rcx = ring 3's rsp, rdx = its rip; rsp = struct stack_top.
 ; TF, NT, AC and DF are ring 3's still (SYSENTER clears only VM and IF): drop them all. A #DB that TF caused on the first
@@ -93,20 +175,23 @@ sysenter_entry:
     mov qword [r11 + REGS_KIND], KIND_SYSEXIT
     inc qword [r11 + REGS_SYSCALLS]
     mov rbx, r11
+    mov r13, rax
     xor ebp, ebp
     or rdx, rcx                         ; SYSEXIT faults in ring 0 on a non-canonical rip or rsp: refuse before
     shr rdx, 47
     jnz .bad_return
+    mov r12, [rsp + STACK_TOP_CORE]
+    CHARGE r12, CORE_CLOCK_RING3, rcx
     mov rcx, r8                         ; arguments to the C convention, after the struct regs
     mov r8, r9
     mov r9, r10
     mov rdx, rsi
     mov rsi, rdi
-    mov rdi, r11
-    cmp rax, SYSCALLS
+    mov rdi, rbx
+    cmp r13, SYSCALLS
     jae .unknown
     lea r11, [syscall_table]
-    call [r11 + rax * 8]
+    call [r11 + r13 * 8]
     mov [rbx + REGS_RAX], rax
     jmp resume_from_top
 .unknown:
@@ -114,7 +199,7 @@ sysenter_entry:
     mov [rbx + REGS_RAX], rax
     jmp resume_from_top
 .bad_return:
-    mov rdi, r11
+    mov rdi, rbx
     call mux_bad_sysenter
     jmp resume_from_top
 
@@ -237,6 +322,20 @@ msr_read_safe:
     xor eax, eax
     ret
 
+; rdi = MSR, rsi = value; al = done
+msr_write_safe:
+    mov ecx, edi
+    mov eax, esi
+    mov rdx, rsi
+    shr rdx, 32
+.write:
+    wrmsr
+    mov eax, 1
+    ret
+.fault:
+    xor eax, eax
+    ret
+
 ; rdi = to, rsi = from, rdx = bytes; al = done
 user_copy_in:
 user_copy_out:
@@ -265,6 +364,7 @@ section .rodata
 ; address that may fault, address where to go on; ends with 0
 fixup_table:
     dq msr_read_safe.read, msr_read_safe.fault
+    dq msr_write_safe.write, msr_write_safe.fault
     dq user_copy_out.copy, user_copy_out.fault
     dq user_copy_out.copy_open, user_copy_out.fault_open
     dq 0, 0

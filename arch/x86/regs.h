@@ -9,14 +9,17 @@
 
 enum regs_kind {
     REGS_SYSEXIT = 0, ///< came by SYSENTER: rax, rbx, rbp, rsp, r12 to r15 and rip count; goes back by SYSEXIT
+    REGS_GUEST = 2,   ///< inside vcpu_run: goes back into its guest; the rest as REGS_SYSEXIT, for when the call returns
     REGS_IRET = 1,    ///< came by an interrupt or exception, or never ran: everything counts; goes back by IRETQ
 };
+
+struct vcpu;
 
 struct regs {
     uint64_t kernel_stack; ///< what rsp becomes after the registers are saved (the core's struct stack_top)
     uint64_t kind;         ///< enum regs_kind
     uint64_t syscalls;     ///< how many, for the statistics
-    uint64_t reserved;
+    struct vcpu *guest;    ///< with REGS_GUEST: which vcpu it runs
     uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
     uint64_t vector, error_code;
     uint64_t rip, cs, rflags, rsp, ss; ///< as the processor pushes them (SDM Vol. 3A 6.14.2)

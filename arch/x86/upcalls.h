@@ -4,12 +4,14 @@
 #ifndef POLYVISOR_ARCH_UPCALLS_H
 #define POLYVISOR_ARCH_UPCALLS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "arch/x86/regs.h"
 
 struct boot_info;
 struct core;
+struct vcpu;
 
 /// From the boot loader by entry.asm, on the boot stack, with the loader's page tables.
 _Noreturn void mux_main(uint64_t boot_info);
@@ -26,5 +28,12 @@ void mux_bad_sysenter(struct regs *regs);
 void mux_exception(struct regs *regs, uint64_t address);
 /// An external interrupt, in ring 3 or while the core idled. Before EOI.
 void mux_interrupt(uint32_t vector);
+
+/// What an external interrupt asks for, without accounting and switching: for one that came by a VM exit.
+void mux_handle_interrupt(uint32_t vector);
+/// A VM exit of the current agent's guest; its general registers are in its file.
+void vcpu_exit(struct vcpu *vcpu);
+/// VMLAUNCH or VMRESUME failed (invalid: VMfailInvalid).
+void vcpu_entry_failed(struct vcpu *vcpu, bool invalid);
 
 #endif

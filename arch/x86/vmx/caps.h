@@ -18,6 +18,7 @@ struct vmx_caps {
 
 #define VMX_BASIC_REVISION UINT64_C(0x7fffffff)
 #define VMX_BASIC_32BIT_ADDRESSES (UINT64_C(1) << 48)
+#define VMX_MISC_TIMER_SHIFT UINT64_C(0x1f)
 #define VMX_BASIC_TRUE_CONTROLS (UINT64_C(1) << 55)
 
 /// Reads this core's capabilities. It must have VMX.

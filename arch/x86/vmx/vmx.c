@@ -9,9 +9,11 @@
 #include "arch/x86/registers.h"
 #include "arch/x86/vmx/caps.h"
 #include "arch/x86/vmx/feature_control.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "vmm/panic.h"
 
 struct vmx_caps vmx_caps;
-static bool ready;
+static bool ready, has_tsc_aux;
 
 static uint64_t read_msr_or_0(uint32_t msr)
 {
@@ -129,6 +131,7 @@ bool vmx_enable(struct core *core)
     core->state = PV_CORE_VMX;
     if (core->bsp) {
         ready = true;
+        has_tsc_aux = cpu_cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_RDTSCP;
     }
     return true;
 }
@@ -136,6 +139,26 @@ bool vmx_enable(struct core *core)
 bool vmx_ready(void)
 {
     return ready;
+}
+
+uint32_t vmx_timer_shift(void)
+{
+    return vmx_caps.misc & VMX_MISC_TIMER_SHIFT;
+}
+
+bool vmx_has_tsc_aux(void)
+{
+    return has_tsc_aux;
+}
+
+void vmx_failed(const char *instruction, uint64_t operand, uint64_t value)
+{
+    uint64_t error = 0;
+    vmcs_try_read(VMCS_VM_INSTRUCTION_ERROR, &error);
+    const struct vmcs_field_info *field = vmcs_field_by_encoding((uint32_t)operand);
+    const char *words = vmx_instruction_error_name((uint32_t)error);
+    panic("%s failed: operand 0x%lx (%s), value 0x%lx, VM-instruction error %lu (%s)", instruction, operand,
+          field ? field->name : "no field", value, error, words ? words : "unknown");
 }
 
 void vmx_disable(struct core *core)

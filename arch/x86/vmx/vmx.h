@@ -19,6 +19,12 @@ extern struct vmx_caps vmx_caps;
 bool vmx_enable(struct core *core);
 /// Whether the machine can run guests: the bootstrap processor is in VMX operation.
 bool vmx_ready(void);
+/// The VMX-preemption timer counts down once in 2^this TSC ticks (IA32_VMX_MISC, SDM Vol. 3D A.6).
+uint32_t vmx_timer_shift(void);
+/// Whether there is IA32_TSC_AUX (CPUID: RDTSCP).
+bool vmx_has_tsc_aux(void);
+/// After an exit by NMI: NMIs are blocked until an IRET; this executes one.
+void vmx_unblock_nmi(void);
 /// Leaves VMX operation, for power-off only.
 void vmx_disable(struct core *core);
 

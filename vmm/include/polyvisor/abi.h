@@ -167,9 +167,11 @@ struct pv_core_info {
     uint32_t state;         ///< enum pv_core_state; absent: listed by the firmware, did not answer
     uint32_t flags;         ///< enum pv_core_flags
     uint64_t vmxon, vmxoff; ///< how often each was executed
-    uint64_t ticks_total;   ///< TSC ticks since the core came up
+    uint64_t ticks_total;     ///< TSC ticks since the core came up: the next four add up to it
     uint64_t ticks_idle;
     uint64_t ticks_ring3;
+    uint64_t ticks_guest;
+    uint64_t ticks_mux; ///< in the multiplexer
     uint64_t switches;   ///< from one agent to another
     uint64_t interrupts; ///< taken, all vectors
     uint64_t syscalls;
@@ -208,6 +210,9 @@ struct pv_personality_info {
     uint64_t quota_used;
     uint64_t switches; ///< how often an agent of it was switched to
     uint64_t ticks_ring3;
+    uint64_t ticks_guest;
+    uint64_t exits_absorbed, exits_delivered;
+    uint64_t vcpus;
     uint64_t syscalls;
     uint64_t console_dropped; ///< bytes of output lost
     int64_t exit_code;

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Spaces: guest-physical address spaces made of pages of one personality's pool, tables paid by its quota.
+#ifndef POLYVISOR_VMM_SPACE_H
+#define POLYVISOR_VMM_SPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <polyvisor/vcpu.h>
+
+#include "arch/x86/vmx/ept.h"
+#include "vmm/message.h"
+
+struct agent;
+struct core;
+struct personality;
+struct regs;
+
+/// One page of the owner's quota. Changed under the owner's lock.
+struct space {
+    struct ept ept;
+    struct personality *owner;
+    uint64_t page;  ///< its own, physical
+    uint32_t vcpus; ///< that use it
+    uint64_t cores; ///< mask: have entered a guest of it
+    /// Per core: the EPT generation up to which its cached translations are forgotten. A core that is behind executes INVEPT before it
+    /// enters. A new space starts behind on every core, since its root page may have been another space's.
+    uint64_t seen[PV_MAX_CORES];
+
+    /* an unmap that waits until every core has left the space's guests; one at a time */
+    struct agent *unmapper;
+    struct ept_garbage garbage;
+    uint32_t pending; ///< cores that have not answered
+    struct message kicks[PV_MAX_CORES];
+};
+_Static_assert(sizeof(struct space) <= 4096, "a space is one page");
+
+/// What the processor needs to know once, at boot: width of addresses, errata.
+void space_init(void);
+/// The space with a number, or NULL.
+struct space *space_find(const struct personality *p, uint64_t number);
+/// Makes this core forget translations that the space has withdrawn since it last looked. Before every entry into its guests.
+void space_catch_up(struct space *space, const struct core *core);
+
+/* the system calls, polyvisor/vcpu.h */
+int64_t space_create(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+int64_t space_map(struct regs *regs, uint64_t number, uint64_t gpa, uint64_t offset, uint64_t size, uint64_t how);
+int64_t space_unmap(struct regs *regs, uint64_t number, uint64_t gpa, uint64_t size, uint64_t a3, uint64_t a4);
+int64_t space_destroy(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+
+#endif

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vcpus: VMX contexts. One VMCS each, bound to one core, and a register file that holds what the VMCS does not.
+ *
+ * A vcpu is touched only by its core (its agent's system calls, exits, messages), but for `kicked`, which any core may set, and for
+ * creation, moving and destruction, which happen under the owner's lock while it does not run.
+ */
+#ifndef POLYVISOR_VMM_VCPU_H
+#define POLYVISOR_VMM_VCPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <polyvisor/vcpu.h>
+
+#include "vmm/sched.h"
+
+struct personality;
+struct core;
+struct space;
+
+enum { EXIT_REASONS = 80 }; ///< basic exit reasons that are counted; higher ones share the last
+
+/// What a VMCS does not hold. One or several vcpus' (nesting: L1 and L2 are the same registers).
+struct register_file {
+    uint64_t *gprs;    ///< in the owner's state page
+    void *fpu;         ///< XSAVE area, a page of the quota
+    uint64_t fpu_page; ///< its physical address
+    uint64_t xcr0;
+    uint64_t star, lstar, sfmask, kernel_gs_base, tsc_aux;
+    uint64_t debug[4]; ///< DR0 to DR3
+    uint64_t dr6;
+    bool uses_debug; ///< the guest has touched them: they are swapped too
+    uint32_t users;  ///< vcpus
+};
+
+struct vcpu {
+    uint64_t *gprs;    ///< first, known to entry.asm
+    uint64_t launched; ///< second: 0 after VMCLEAR, so VMLAUNCH; then VMRESUME
+    uint32_t id;
+    bool running; ///< an agent is inside vcpu_run (perhaps not current)
+    bool kicked;
+    bool flush_vpid; ///< this core may hold translations of an earlier vcpu with the same VPID
+    bool has_msr_bitmap, has_io_bitmaps; ///< of its own; otherwise the ones that intercept everything
+    struct personality *owner;
+    struct core *core;
+    struct space *space;
+    struct register_file *registers;
+    struct register_file own_registers;
+    struct pv_vcpu_state *state; ///< shared with the personality: read once, trusted never
+    uint64_t vmcs;               ///< physical
+    uint64_t page;               ///< its own, physical
+    uint64_t msr_bitmap, io_bitmaps[2];
+    const void *cpuid_table, *msr_table; ///< vmm/vcpu_table.c; NULL: none
+    uint64_t cpuid_page, msr_page;       ///< their pages, physical; 0: none
+    uint16_t vpid;
+    uint32_t pin, primary, secondary, exit_controls, entry_controls; ///< as they stand in the VMCS
+    uint32_t wanted_windows; ///< window exiting that the personality itself asked for, in vmcs_write
+    uint32_t wanted_exceptions; ///< the exception bitmap that it asked for
+    bool wants_mov_dr;
+    uint64_t guest_clock;   ///< core->clock[CLOCK_GUEST] when it was loaded last
+    uint64_t run_time;      ///< ticks in the guest, up to that
+    uint64_t budget;        ///< ticks left of vcpu_run's budget, UINT64_MAX: without limit
+    uint64_t timer_end;     ///< TSC at which the preemption timer is to fire
+    struct message kick_message;
+    uint64_t moves;
+    uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
+};
+_Static_assert(offsetof(struct vcpu, gprs) == 0 && offsetof(struct vcpu, launched) == 8, "arch/x86/regs.inc");
+_Static_assert(sizeof(struct vcpu) <= 4096, "a vcpu is one page");
+
+struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
+
+/* vcpu_run.c: all on the vcpu's core */
+/// The core is about to run an agent that is inside its guest: VMCS, register file, timer. May end the run instead.
+void vcpu_switch_in(struct agent *agent);
+/// The core leaves the guest of an agent that stays inside vcpu_run.
+void vcpu_switch_out(struct agent *agent);
+/// Ends vcpu_run with a result: the agent goes on in ring 3.
+void vcpu_finish_run(struct agent *agent, int64_t result);
+/// The preemption timer fired in the agent's guest.
+void vcpu_timer(struct agent *agent);
+/// Ends the run of an agent (or NULL) whose vcpu was kicked.
+void vcpu_check_kick(struct agent *agent);
+/// VMPTRLD, unless it is current.
+void vcpu_make_current(struct core *core, struct vcpu *vcpu);
+/// VMCLEAR: its data are in memory then, and no core's.
+void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu);
+/// Saves the loaded register file; none is loaded then.
+void vcpu_unload_registers(struct core *core);
+
+/* vcpu_create.c */
+/// On this core: VMCLEARs all vcpus of a personality that are bound to it. Its agent there has stopped.
+void vcpu_release_core(struct personality *p);
+/// Forgets all vcpus and spaces of a personality that has ended: their pages go back with the quota.
+void vcpu_forget_all(struct personality *p);
+
+/* the system calls, polyvisor/vcpu.h */
+int64_t vcpu_create(struct regs *regs, uint64_t space, uint64_t state_page, uint64_t registers, uint64_t a3, uint64_t a4);
+int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a2, uint64_t a3, uint64_t a4);
+int64_t vcpu_move(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+int64_t vcpu_kick(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+int64_t vcpu_destroy(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+int64_t vcpu_vmcs_read(struct regs *regs, uint64_t number, uint64_t entries, uint64_t count, uint64_t a3, uint64_t a4);
+int64_t vcpu_vmcs_write(struct regs *regs, uint64_t number, uint64_t entries, uint64_t count, uint64_t a3, uint64_t a4);
+int64_t vcpu_set_cpuid(struct regs *regs, uint64_t number, uint64_t entries, uint64_t count, uint64_t a3, uint64_t a4);
+int64_t vcpu_set_msrs(struct regs *regs, uint64_t number, uint64_t entries, uint64_t count, uint64_t a3, uint64_t a4);
+int64_t vcpu_msr_allow(struct regs *regs, uint64_t number, uint64_t first, uint64_t count, uint64_t how, uint64_t a4);
+int64_t vcpu_io_allow(struct regs *regs, uint64_t number, uint64_t first, uint64_t count, uint64_t how, uint64_t a4);
+
+#endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+/// VM exits: what the multiplexer handles itself (absorbs), and the way of the others to ring 3 (delivery).
+#include <polyvisor/string.h>
+
+#include "arch/x86/core.h"
+#include "arch/x86/debug_registers.h"
+#include "arch/x86/fpu.h"
+#include "arch/x86/registers.h"
+#include "arch/x86/upcalls.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "arch/x86/vmx/vmx.h"
+#include "vmm/panic.h"
+#include "vmm/personality.h"
+#include "vmm/vcpu.h"
+#include "vmm/vcpu_state.h"
+#include "vmm/vcpu_table.h"
+
+enum { ERROR_INVALID_CONTROLS = 7, CPUID_FEATURES = 1, CPUID_OSXSAVE_SHIFT = 27, CR4_OSXSAVE_SHIFT = 18 };
+
+static void deliver(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
+{
+    vcpu->delivered[reason < EXIT_REASONS ? reason : EXIT_REASONS - 1]++;
+    vcpu_give_state(vcpu, reason);
+    vcpu_finish_run(agent, PV_RUN_EXIT);
+}
+
+/// Goes on behind an instruction that the multiplexer has carried out, as the processor would: blocking by STI and MOV SS ends, and
+/// single-stepping traps (SDM Vol. 3C 25.4.2, 33.2).
+static void skip_instruction(void)
+{
+    vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+    uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+    if (blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) {
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+    }
+    if (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) {
+        vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); // BS
+    }
+}
+
+static void inject_gp(void)
+{
+    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, INTERRUPTION_VALID | INTERRUPTION_ERROR_CODE |
+                                                 EVENT_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | VECTOR_GP);
+    vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, 0);
+}
+
+static bool absorb_cpuid(struct vcpu *vcpu)
+{
+    uint64_t *gpr = vcpu->gprs;
+    uint32_t leaf = (uint32_t)gpr[PV_RAX], subleaf = (uint32_t)gpr[PV_RCX];
+    const struct pv_cpuid_entry *e = vcpu_table_cpuid(vcpu, leaf, subleaf);
+    if (!e) {
+        return false;
+    }
+    uint32_t ecx = e->ecx;
+    if (leaf == CPUID_FEATURES) { // mirrors the guest's CR4 (SDM Vol. 2A CPUID)
+        uint32_t osxsave = vmcs_read(VMCS_GUEST_CR4) >> CR4_OSXSAVE_SHIFT & 1;
+        ecx = (ecx & ~(1u << CPUID_OSXSAVE_SHIFT)) | osxsave << CPUID_OSXSAVE_SHIFT;
+    }
+    gpr[PV_RAX] = e->eax;
+    gpr[PV_RBX] = e->ebx;
+    gpr[PV_RCX] = ecx;
+    gpr[PV_RDX] = e->edx;
+    skip_instruction();
+    return true;
+}
+
+static bool absorb_rdmsr(struct vcpu *vcpu)
+{
+    uint64_t value;
+    if (!vcpu_table_msr(vcpu, (uint32_t)vcpu->gprs[PV_RCX], &value)) {
+        return false;
+    }
+    vcpu->gprs[PV_RAX] = (uint32_t)value;
+    vcpu->gprs[PV_RDX] = value >> 32;
+    skip_instruction();
+    return true;
+}
+
+/// XSETBV exits whatever the controls say (SDM Vol. 3C 26.1.2), after its CPL check.
+static void absorb_xsetbv(struct core *core, struct vcpu *vcpu)
+{
+    uint64_t value = (uint32_t)vcpu->gprs[PV_RAX] | vcpu->gprs[PV_RDX] << 32;
+    if ((uint32_t)vcpu->gprs[PV_RCX] != 0 || !fpu_xcr0_valid(value)) {
+        inject_gp();
+        return;
+    }
+    fpu_write_xcr0(value);
+    core->xcr0 = vcpu->registers->xcr0 = value;
+    vcpu->state->xcr0 = value;
+    skip_instruction();
+}
+
+/// The first use of debug registers: from now on this register file's are swapped, and its guest uses them without exits. Unless the
+/// personality itself wants to see them.
+static bool absorb_mov_dr(struct vcpu *vcpu)
+{
+    if (vcpu->wants_mov_dr) {
+        return false;
+    }
+    vcpu->registers->uses_debug = true;
+    debug_registers_load(vcpu->registers->debug, vcpu->registers->dr6);
+    vcpu->primary &= ~PRIMARY_MOV_DR;
+    vmcs_write(VMCS_PRIMARY_CONTROLS, vcpu->primary);
+    return true; // the instruction runs again
+}
+
+/// #DB as the processor delivers it: the causes go to DR6, and DR7.GD ends (SDM Vol. 3C 28.1: an exit does neither).
+static void finish_debug_exception(void)
+{
+    debug_registers_raise(vmcs_read(VMCS_EXIT_QUALIFICATION));
+    vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
+}
+
+/// Exceptions that exit only so that their delivery cannot keep the core (vmx_exception_bitmap): the guest gets them after all.
+static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
+{
+    uint32_t vector = info & INTERRUPTION_VECTOR;
+    if (vector == VECTOR_MC) {
+        panic("#MC machine check in a guest of %s", vcpu->owner->config->name);
+    }
+    if (vector > 31 || (vcpu->wanted_exceptions & 1u << vector)) {
+        return false;
+    }
+    if (vector == VECTOR_DB) {
+        finish_debug_exception();
+    }
+    if (vmcs_read(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID) {
+        return true; // in the delivery of another event, which is injected again and raises it again
+    }
+    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info & ~INTERRUPTION_NMI_UNBLOCKING);
+    vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE));
+    vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+    return true;
+}
+
+/// NMIs are ours; exceptions that the personality asked for in the exception bitmap are its own.
+static bool absorb_exception_or_nmi(const struct vcpu *vcpu)
+{
+    uint32_t info = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
+    if ((info & INTERRUPTION_TYPE) >> INTERRUPTION_TYPE_SHIFT != EVENT_NMI) {
+        return absorb_exception(vcpu, info);
+    }
+    core_self()->nmis++;
+    if (panic_running()) {
+        panic_park(NULL);
+    }
+    vmx_unblock_nmi();
+    return true;
+}
+
+static void external_interrupt(struct agent *agent)
+{
+    mux_handle_interrupt((uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO) & INTERRUPTION_VECTOR);
+    // The agent may have been stopped, killed, or switched away: only the scheduler knows.
+    vcpu_check_kick(sched_current());
+    (void)agent;
+    sched_settle();
+}
+
+/// True: absorbed, and the guest (or whoever is current now) may go on.
+static bool absorb(struct core *core, struct agent *agent, struct vcpu *vcpu, uint32_t reason)
+{
+    switch (reason) {
+    case EXIT_REASON_CPUID:
+        return absorb_cpuid(vcpu);
+    case EXIT_REASON_RDMSR:
+        return absorb_rdmsr(vcpu);
+    case EXIT_REASON_EXCEPTION_NMI:
+        return absorb_exception_or_nmi(vcpu);
+    case EXIT_REASON_XSETBV:
+        absorb_xsetbv(core, vcpu);
+        return true;
+    case EXIT_REASON_INTERRUPT_WINDOW:
+    case EXIT_REASON_NMI_WINDOW:
+        if (vcpu->wanted_windows) {
+            return false;
+        }
+        vcpu_take_event(vcpu);
+        return true;
+    case EXIT_REASON_MOV_DR:
+        return absorb_mov_dr(vcpu);
+    case EXIT_REASON_INIT: // the core is not reset by it (SDM Vol. 3C 26.2); guests' INIT is modelled in software
+    case EXIT_REASON_SIPI:
+        return true;
+    default:
+        (void)agent;
+        return false;
+    }
+}
+
+/// The processor looked at the guest state and refused (SDM Vol. 3C 27.8): nothing of the guest has run.
+static void refused(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
+{
+    vcpu_give_state(vcpu, reason & EXIT_REASON_BASIC);
+    vcpu->state->entry_error = EXIT_REASON_ENTRY_FAILURE | (uint32_t)vmcs_read(VMCS_EXIT_QUALIFICATION);
+    vcpu_finish_run(agent, PV_ERR_ENTRY);
+}
+
+void vcpu_exit(struct vcpu *vcpu)
+{
+    struct core *core = core_self();
+    struct agent *agent = agent_of(core->main_stack->current);
+    core_clock_enter(core, CLOCK_GUEST);
+    core->loaded_root = vcpu->owner->root; // HOST_CR3
+    uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+    if (reason & EXIT_REASON_ENTRY_FAILURE) {
+        refused(agent, vcpu, reason);
+        return;
+    }
+    vcpu->launched = 1;
+    reason &= EXIT_REASON_BASIC;
+    uint32_t vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_INFO);
+    if (vectoring & INTERRUPTION_VALID) {
+        vcpu_reinject(vcpu, vectoring);
+    }
+    if (reason == EXIT_REASON_PREEMPTION_TIMER) {
+        vcpu->absorbed[reason]++;
+        vcpu_timer(agent);
+    } else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
+        vcpu->absorbed[reason]++;
+        external_interrupt(agent);
+    } else if (absorb(core, agent, vcpu, reason)) {
+        vcpu->absorbed[reason]++;
+        vcpu_check_kick(agent);
+    } else {
+        deliver(agent, vcpu, reason);
+    }
+}
+
+void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)
+{
+    struct core *core = core_self();
+    uint64_t error = invalid ? 0 : vmcs_read(VMCS_VM_INSTRUCTION_ERROR);
+    core_hide_fpu(); // no VM exit has set CR0.TS
+    if (error != ERROR_INVALID_CONTROLS) {
+        vmx_failed("VM entry", vcpu->id, error); // a VMCS that is not ours, or the wrong launch state: a bug
+    }
+    vcpu->state->entry_error = (uint32_t)error;
+    vcpu_finish_run(agent_of(core->main_stack->current), PV_ERR_ENTRY);
+}

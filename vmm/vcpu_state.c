@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/vcpu_state.h"
+
+#include "arch/x86/core.h"
+#include "arch/x86/registers.h"
+#include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/event.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "arch/x86/vmx/vmx.h"
+#include "vmm/vcpu.h"
+
+/// Selector, base, limit and access rights of segment register i stand at the same place in their groups of encodings.
+static enum vmcs_field segment_field(enum vmcs_field es, uint32_t i)
+{
+    return (enum vmcs_field)(es + 2 * i);
+}
+
+/* ---- to the VMCS ---- */
+
+static void take_control(struct vcpu *vcpu, const struct pv_vcpu_state *s)
+{
+    uint64_t efer = vmx_guest_efer(VMX_EFER_ALL, s->cr0, s->efer);
+    vmcs_write(VMCS_GUEST_CR0, vmx_guest_cr0(&vmx_caps, s->cr0));
+    vmcs_write(VMCS_CR0_READ_SHADOW, s->cr0 | CR0_NE);
+    vmcs_write(VMCS_GUEST_CR3, s->cr3);
+    vmcs_write(VMCS_GUEST_CR4, vmx_guest_cr4(&vmx_caps, s->cr4));
+    vmcs_write(VMCS_CR4_READ_SHADOW, s->cr4 & ~CR4_VMXE);
+    vmcs_write(VMCS_GUEST_IA32_EFER, efer);
+    // IA-32e mode guest must equal EFER.LMA (SDM Vol. 3C 27.3.1.1).
+    uint32_t entry = (uint32_t)vmcs_read(VMCS_ENTRY_CONTROLS);
+    uint32_t wanted = efer & EFER_LMA ? entry | ENTRY_LONG_MODE : entry & ~ENTRY_LONG_MODE;
+    if (wanted != entry) {
+        vmcs_write(VMCS_ENTRY_CONTROLS, wanted);
+    }
+    vcpu->entry_controls = wanted;
+}
+
+static void take_segments(const struct pv_vcpu_state *s)
+{
+    for (uint32_t i = 0; i < PV_SEGMENTS; i++) {
+        const struct pv_segment *g = &s->segment[i];
+        vmcs_write(segment_field(VMCS_GUEST_ES_SELECTOR, i), g->selector);
+        vmcs_write(segment_field(VMCS_GUEST_ES_BASE, i), g->base);
+        vmcs_write(segment_field(VMCS_GUEST_ES_LIMIT, i), g->limit);
+        vmcs_write(segment_field(VMCS_GUEST_ES_ACCESS_RIGHTS, i), g->access);
+    }
+    vmcs_write(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
+    vmcs_write(VMCS_GUEST_GDTR_LIMIT, s->gdtr.limit);
+    vmcs_write(VMCS_GUEST_IDTR_BASE, s->idtr.base);
+    vmcs_write(VMCS_GUEST_IDTR_LIMIT, s->idtr.limit);
+}
+
+/// A guest in wait-for-SIPI would keep the core: its preemption timer stands still (design, errata). HLT and shutdown are left by the timer,
+/// but cost the slice; personalities model all three in software.
+static uint32_t allowed_activity(uint32_t activity)
+{
+    return activity == ACTIVITY_HLT ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
+}
+
+static void take_registers(struct vcpu *vcpu, const struct pv_vcpu_state *s)
+{
+    uint64_t values[] = {s->star, s->lstar, s->sfmask, s->kernel_gs_base, s->tsc_aux};
+    static const uint32_t msrs[] = {MSR_STAR, MSR_LSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
+    (void)vcpu;
+    for (uint32_t i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++) {
+        // The register file is loaded. A value that WRMSR would refuse (not canonical, reserved bits) is left out.
+        if (msrs[i] != MSR_TSC_AUX || vmx_has_tsc_aux()) {
+            msr_write_safe(msrs[i], values[i]);
+        }
+    }
+}
+
+void vcpu_take_state(struct vcpu *vcpu)
+{
+    struct pv_vcpu_state *s = vcpu->state;
+    uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED);
+    if (dirty) {
+        if (dirty & PV_GROUP_RIP) {
+            vmcs_write(VMCS_GUEST_RIP, s->rip);
+            vmcs_write(VMCS_GUEST_RSP, s->rsp);
+            vmcs_write(VMCS_GUEST_RFLAGS, s->rflags);
+        }
+        if (dirty & PV_GROUP_CONTROL) {
+            take_control(vcpu, s);
+        }
+        if (dirty & PV_GROUP_SEGMENTS) {
+            take_segments(s);
+        }
+        if (dirty & PV_GROUP_STATE) {
+            vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
+            vmcs_write(VMCS_GUEST_ACTIVITY, allowed_activity(s->activity));
+        }
+        if (dirty & PV_GROUP_SYSENTER) {
+            vmcs_write(VMCS_GUEST_SYSENTER_CS, s->sysenter_cs);
+            vmcs_write(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
+            vmcs_write(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
+        }
+        if (dirty & PV_GROUP_MSRS) {
+            take_registers(vcpu, s);
+        }
+        s->dirty = 0;
+    }
+    if (__atomic_load_n(&s->inject, __ATOMIC_RELAXED) & INTERRUPTION_VALID) {
+        vcpu_take_event(vcpu);
+    }
+}
+
+/// Sets or clears a window-exiting control; VMWRITE only when it changes, because it makes the next entry check everything.
+static void set_primary(struct vcpu *vcpu, uint32_t controls)
+{
+    if (vcpu->primary != controls) {
+        vcpu->primary = controls;
+        vmcs_write(VMCS_PRIMARY_CONTROLS, controls);
+    }
+}
+
+void vcpu_take_event(struct vcpu *vcpu)
+{
+    struct pv_vcpu_state *s = vcpu->state;
+    struct vmx_event event = {
+        .info = __atomic_load_n(&s->inject, __ATOMIC_RELAXED),
+        .error_code = __atomic_load_n(&s->inject_error, __ATOMIC_RELAXED),
+        .instruction_length = __atomic_load_n(&s->inject_length, __ATOMIC_RELAXED),
+    };
+    uint32_t windows = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW;
+    uint32_t primary = (vcpu->primary & ~windows) | (vcpu->wanted_windows & windows);
+    if (!(event.info & INTERRUPTION_VALID)) {
+        set_primary(vcpu, primary);
+        return;
+    }
+    if (vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID) {
+        set_primary(vcpu, primary | PRIMARY_INTERRUPT_WINDOW); // one event an entry: the interrupted one goes first
+        return;
+    }
+    switch (vmx_event_injectable(&event, vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_GUEST_RFLAGS),
+                                 (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
+                                 (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY))) {
+    case EVENT_INJECT_NOW:
+        vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
+        vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
+        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
+        s->inject = 0;
+        break;
+    case EVENT_INTERRUPT_WINDOW:
+        primary |= PRIMARY_INTERRUPT_WINDOW;
+        break;
+    case EVENT_NMI_WINDOW:
+        primary |= PRIMARY_NMI_WINDOW;
+        break;
+    case EVENT_INVALID:
+        s->inject = 0; // not an event; entering with it would only fail
+        break;
+    }
+    set_primary(vcpu, primary);
+}
+
+void vcpu_reinject(struct vcpu *vcpu, uint32_t vectoring)
+{
+    (void)vcpu;
+    struct vmx_event event;
+    if (vmx_reinject(vectoring, (uint32_t)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE),
+                     (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH), &event)) {
+        vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
+        vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
+        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
+    }
+}
+
+/* ---- from the VMCS ---- */
+
+static void give_control(struct pv_vcpu_state *s)
+{
+    // As the guest sees them: bits of the guest/host mask come from the shadows.
+    uint64_t mask0 = vmcs_read(VMCS_CR0_GUEST_HOST_MASK), mask4 = vmcs_read(VMCS_CR4_GUEST_HOST_MASK);
+    s->cr0 = (vmcs_read(VMCS_GUEST_CR0) & ~mask0) | (vmcs_read(VMCS_CR0_READ_SHADOW) & mask0);
+    s->cr3 = vmcs_read(VMCS_GUEST_CR3);
+    s->cr4 = (vmcs_read(VMCS_GUEST_CR4) & ~mask4) | (vmcs_read(VMCS_CR4_READ_SHADOW) & mask4);
+    s->efer = vmcs_read(VMCS_GUEST_IA32_EFER);
+}
+
+static void give_segments(struct pv_vcpu_state *s)
+{
+    for (uint32_t i = 0; i < PV_SEGMENTS; i++) {
+        struct pv_segment *g = &s->segment[i];
+        g->selector = (uint16_t)vmcs_read(segment_field(VMCS_GUEST_ES_SELECTOR, i));
+        g->base = vmcs_read(segment_field(VMCS_GUEST_ES_BASE, i));
+        g->limit = (uint32_t)vmcs_read(segment_field(VMCS_GUEST_ES_LIMIT, i));
+        g->access = (uint32_t)vmcs_read(segment_field(VMCS_GUEST_ES_ACCESS_RIGHTS, i));
+    }
+    s->gdtr.base = vmcs_read(VMCS_GUEST_GDTR_BASE);
+    s->gdtr.limit = (uint32_t)vmcs_read(VMCS_GUEST_GDTR_LIMIT);
+    s->idtr.base = vmcs_read(VMCS_GUEST_IDTR_BASE);
+    s->idtr.limit = (uint32_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT);
+}
+
+static void give_groups(struct pv_vcpu_state *s, uint32_t groups)
+{
+    if (groups & PV_GROUP_CONTROL) {
+        give_control(s);
+    }
+    if (groups & PV_GROUP_SEGMENTS) {
+        give_segments(s);
+    }
+    if (groups & PV_GROUP_STATE) {
+        s->interruptibility = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+        s->activity = (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY);
+    }
+    if (groups & PV_GROUP_SYSENTER) {
+        s->sysenter_cs = vmcs_read(VMCS_GUEST_SYSENTER_CS);
+        s->sysenter_esp = vmcs_read(VMCS_GUEST_SYSENTER_ESP);
+        s->sysenter_eip = vmcs_read(VMCS_GUEST_SYSENTER_EIP);
+    }
+    if (groups & PV_GROUP_MSRS) {
+        s->star = cpu_rdmsr(MSR_STAR);
+        s->lstar = cpu_rdmsr(MSR_LSTAR);
+        s->sfmask = cpu_rdmsr(MSR_SFMASK);
+        s->kernel_gs_base = cpu_rdmsr(MSR_KERNEL_GS_BASE);
+        s->tsc_aux = vmx_has_tsc_aux() ? cpu_rdmsr(MSR_TSC_AUX) : 0;
+    }
+}
+
+/// Exits whose handlers need more than reason, qualification and length.
+static void give_details(struct pv_vcpu_state *s, uint32_t reason)
+{
+    switch (reason) {
+    case EXIT_REASON_EPT_VIOLATION:
+    case EXIT_REASON_EPT_MISCONFIGURATION:
+        s->guest_physical_address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+        s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
+        break;
+    case EXIT_REASON_EXCEPTION_NMI:
+        s->exit_interruption_info = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
+        s->exit_interruption_error = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
+        break;
+    case EXIT_REASON_CPUID:
+    case EXIT_REASON_HLT:
+    case EXIT_REASON_RDMSR:
+    case EXIT_REASON_WRMSR:
+    case EXIT_REASON_VMCALL:
+        break;
+    default:
+        s->exit_instruction_info = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+        s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
+        break;
+    }
+}
+
+void vcpu_give_state(struct vcpu *vcpu, uint32_t reason)
+{
+    struct pv_vcpu_state *s = vcpu->state;
+    uint32_t fill = __atomic_load_n(&s->fill, __ATOMIC_RELAXED) & PV_GROUP_ALL;
+    s->exit_reason = reason;
+    s->exit_instruction_length = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+    s->exit_qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+    s->rip = vmcs_read(VMCS_GUEST_RIP);
+    s->rsp = vmcs_read(VMCS_GUEST_RSP);
+    s->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+    give_details(s, reason);
+    uint32_t vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_INFO);
+    s->vectoring_info = vectoring & INTERRUPTION_VALID ? vectoring : 0;
+    if (vectoring & INTERRUPTION_VALID) {
+        s->vectoring_error = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE);
+    }
+    if (fill & ~(uint32_t)PV_GROUP_RIP) {
+        give_groups(s, fill);
+    }
+    s->valid = fill | PV_GROUP_RIP;
+}

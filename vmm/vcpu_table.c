@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/vcpu_table.h"
+
+#include <polyvisor/string.h>
+
+#include "arch/x86/paging.h"
+#include "vmm/personality.h"
+#include "vmm/user.h"
+#include "vmm/vcpu.h"
+
+/*
+ * Open addressing in a page. A slot is free when its `used` is 0; tables are at most three quarters full, so a search ends. Entries are made
+ * by the multiplexer from a copy, so a table can be searched without checking it.
+ */
+enum { SLOTS = 128, SLOT_MASK = SLOTS - 1 };
+
+struct cpuid_slot {
+    struct pv_cpuid_entry entry;
+    uint32_t used;
+    uint32_t reserved;
+};
+struct msr_slot {
+    uint32_t msr;
+    uint32_t used;
+    uint64_t value;
+};
+_Static_assert(sizeof(struct cpuid_slot) * SLOTS <= 4096 && PV_MAX_CPUID <= SLOTS * 3 / 4, "a page");
+_Static_assert(sizeof(struct msr_slot) * SLOTS <= 4096 && PV_MAX_MSRS <= SLOTS * 3 / 4, "a page");
+
+/// Basic and extended leaves, and hypervisor leaves (0x40000000), differ in their low bits or in the top ones.
+static uint32_t cpuid_hash(uint32_t leaf)
+{
+    return (leaf ^ leaf >> 26) & SLOT_MASK;
+}
+
+static uint32_t msr_hash(uint32_t msr)
+{
+    return (msr ^ msr >> 25) & SLOT_MASK;
+}
+
+const struct pv_cpuid_entry *vcpu_table_cpuid(const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
+{
+    const struct cpuid_slot *slots = (const void *)vcpu->cpuid_table;
+    if (!slots) {
+        return NULL;
+    }
+    for (uint32_t i = cpuid_hash(leaf); slots[i].used; i = (i + 1) & SLOT_MASK) {
+        const struct pv_cpuid_entry *e = &slots[i].entry;
+        if (e->leaf == leaf && (e->subleaf == subleaf || e->subleaf == PV_CPUID_ANY)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+bool vcpu_table_msr(const struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+    const struct msr_slot *slots = (const void *)vcpu->msr_table;
+    if (!slots) {
+        return false;
+    }
+    for (uint32_t i = msr_hash(msr); slots[i].used; i = (i + 1) & SLOT_MASK) {
+        if (slots[i].msr == msr) {
+            *value = slots[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void insert_cpuid(struct cpuid_slot *slots, const struct pv_cpuid_entry *entry)
+{
+    uint32_t i = cpuid_hash(entry->leaf);
+    while (slots[i].used) {
+        i = (i + 1) & SLOT_MASK;
+    }
+    slots[i] = (struct cpuid_slot){.entry = *entry, .used = 1};
+}
+
+static void insert_msr(struct msr_slot *slots, const struct pv_msr_entry *entry)
+{
+    uint32_t i = msr_hash(entry->msr);
+    while (slots[i].used && slots[i].msr != entry->msr) {
+        i = (i + 1) & SLOT_MASK;
+    }
+    slots[i] = (struct msr_slot){.msr = entry->msr, .used = 1, .value = entry->value};
+}
+
+/// A page of the quota for a table, kept for the vcpu's life. NULL: none left.
+static void *table_page(struct vcpu *vcpu, uint64_t *physical)
+{
+    if (!*physical) {
+        lock_take(&vcpu->owner->lock);
+        *physical = quota_alloc(&vcpu->owner->quota);
+        lock_drop(&vcpu->owner->lock);
+    }
+    return *physical ? phys_to_virt(*physical) : NULL;
+}
+
+/// The caller's vcpu, which does not run and is on this core: its tables are not being searched.
+static struct vcpu *own_vcpu(struct regs *regs, uint64_t number, int64_t *error)
+{
+    struct agent *agent = agent_of(regs);
+    struct vcpu *vcpu = vcpu_find(agent->personality, number);
+    *error = !vcpu ? PV_ERR_NOT_FOUND : vcpu->core != agent->core || vcpu->running ? PV_ERR_STATE : PV_OK;
+    return vcpu;
+}
+
+int64_t vcpu_set_cpuid(struct regs *regs, uint64_t number, uint64_t entries, uint64_t count, uint64_t a3, uint64_t a4)
+{
+    (void)a3, (void)a4;
+    struct pv_cpuid_entry copy[PV_MAX_CPUID];
+    int64_t error;
+    struct vcpu *vcpu = own_vcpu(regs, number, &error);
+    if (error) {
+        return error;
+    }
+    if (count > PV_MAX_CPUID) {
+        return PV_ERR_INVALID;
+    }
+    if (!user_read(copy, entries, count * sizeof(copy[0]))) {
+        return PV_ERR_FAULT;
+    }
+    struct cpuid_slot *slots = table_page(vcpu, &vcpu->cpuid_page);
+    if (!slots) {
+        return PV_ERR_QUOTA;
+    }
+    memset(slots, 0, SLOTS * sizeof(slots[0]));
+    for (uint64_t i = 0; i < count; i++) {
+        insert_cpuid(slots, &copy[i]);
+    }
+    vcpu->cpuid_table = slots;
+    return PV_OK;
+}
+
+int64_t vcpu_set_msrs(struct regs *regs, uint64_t number, uint64_t entries, uint64_t count, uint64_t a3, uint64_t a4)
+{
+    (void)a3, (void)a4;
+    struct pv_msr_entry copy[PV_MAX_MSRS];
+    int64_t error;
+    struct vcpu *vcpu = own_vcpu(regs, number, &error);
+    if (error) {
+        return error;
+    }
+    if (count > PV_MAX_MSRS) {
+        return PV_ERR_INVALID;
+    }
+    if (!user_read(copy, entries, count * sizeof(copy[0]))) {
+        return PV_ERR_FAULT;
+    }
+    struct msr_slot *slots = table_page(vcpu, &vcpu->msr_page);
+    if (!slots) {
+        return PV_ERR_QUOTA;
+    }
+    memset(slots, 0, SLOTS * sizeof(slots[0]));
+    for (uint64_t i = 0; i < count; i++) {
+        insert_msr(slots, &copy[i]);
+    }
+    vcpu->msr_table = slots;
+    return PV_OK;
+}
