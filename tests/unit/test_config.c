@@ -301,6 +301,7 @@ static void refuses_other_values(void **state)
          "p.cfg:1:13: found 'a/b', expected a personality's name (letters, digits, '-', '_', '.')"},
         {"slice 99us", "p.cfg:1:7: found '99us', expected a time from 100us to 1s"},
         {"slice 0ms", "p.cfg:1:7: found '0ms', expected a time from 100us to 1s"},
+        {"slice 2s", "p.cfg:1:7: found '2s', expected a time from 100us to 1s"},
         {"slice 1001ms", "p.cfg:1:7: found '1001ms', expected a time from 100us to 1s"},
         {"slice 18446744073709551617s", "p.cfg:1:7: found '18446744073709551617s', expected a time from 100us to 1s"},
         {"slice 1", "p.cfg:1:7: found '1', expected a time such as 1ms (us, ms or s)"},
