@@ -39,7 +39,8 @@ OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 KEPT_RUNS = 40                          # folders of finished runs that stay for a post-mortem
 CONNECT_SECONDS = 30
-SHUTDOWN_PANIC = "shutdown requested"   # how Bochs ends when a guest writes `Shutdown` to port 0x8900
+# How Bochs ends when a guest writes `Shutdown` to port 0x8900, or switches off by ACPI.
+SHUTDOWN_PANIC = re.compile(r">>PANIC<<.*(shutdown requested|soft power off)")
 
 
 class EmulatorError(Exception):
@@ -254,10 +255,10 @@ class Machine:
     def alarming_lines(self):
         """Failed VM entries and panics of the emulator, as by a triple fault: what a user should see after a run."""
         alarming = re.compile(r"VMFAIL|>>PANIC<<|^qemu-system|KVM internal error")
-        return [line for line in self.log_lines() if alarming.search(line) and SHUTDOWN_PANIC not in line]
+        return [line for line in self.log_lines() if alarming.search(line) and not SHUTDOWN_PANIC.search(line)]
 
     def _shut_down_by_guest(self):
-        return any(">>PANIC<<" in line and SHUTDOWN_PANIC in line for line in self.log_lines())
+        return any(SHUTDOWN_PANIC.search(line) for line in self.log_lines())
 
     # ---- starting ----
 
