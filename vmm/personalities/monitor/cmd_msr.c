@@ -32,7 +32,7 @@ static void print_value(uint32_t core, uint32_t number, uint64_t value)
     out("core %u  %#x", core, number);
     if (known != NULL)
         out(" %s", known->name);
-    out(" = %#018lx\n", value);
+    out(" = 0x%016lx\n", value);
     if (known != NULL)
         out("  %s\n", known->meaning);
 }

@@ -29,7 +29,7 @@ static void print_group(uint32_t core, const struct vmx_group *group)
 {
     const uint32_t number = group_msr(core, group);
     const uint64_t value = msr(core, number);
-    out("\n%s (MSR %#x = %#018lx):\n", group->title, number, value);
+    out("\n%s (MSR %#x = 0x%016lx):\n", group->title, number, value);
     for (size_t i = 0; i < group->count; i++) {
         const enum vmx_setting setting = vmx_setting(group->layout, value, group->bits[i].bit);
         out("  %2u  %-6s %s\n", group->bits[i].bit, vmx_setting_name(setting), group->bits[i].name);
