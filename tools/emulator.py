@@ -29,7 +29,8 @@ BUILD = os.path.join(ROOT, "build")
 BOCHS = os.path.join(TOOLS, "bochs")
 
 EMULATORS = ("bochs", "tcg", "kvm")
-DEFAULT_CPU = {"bochs": "corei7_skylake_x", "tcg": "max", "kvm": "host,+vmx"}
+# QEMU's own `max` calls itself AMD's, and those have no SYSENTER in 64-bit mode.
+DEFAULT_CPU = {"bochs": "corei7_skylake_x", "tcg": "max,vendor=GenuineIntel", "kvm": "host,+vmx"}
 # Simulated instructions per second, the rate of the guest's clock. A lower rate shortens, in real time, every wait of
 # the guest for a clock or for its serial line; but at too low a rate it spends its time in timer interrupts.
 BOCHS_IPS = 50_000_000
