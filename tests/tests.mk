@@ -51,7 +51,7 @@ $(foreach t,$(FUZZERS),$(eval $(call FUZZ_RULE,$(t))))
 .PHONY: unit fuzz lint system unit-programs fuzz-programs lint-format lint-cppcheck lint-clang
 unit-programs: $(UNIT_BIN)
 fuzz-programs: $(FUZZ_BIN)
-RUN_ALL = @BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(PYTHON) tests/run-all
+RUN_ALL = @exec env BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(PYTHON) tests/run-all
 unit fuzz lint system:
 	$(RUN_ALL) $@
 test:
