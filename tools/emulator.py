@@ -140,7 +140,7 @@ class Machine:
     """One emulated computer.
 
     emu         'bochs', 'tcg' (QEMU without VMX) or 'kvm' (QEMU with nested VMX)
-    boot        'efi': the disk image, from OVMF; 'grub': the ISO, from a BIOS. Sets what these four do not say:
+    boot        'efi': the disk image, from OVMF; 'grub': the ISO, from a BIOS. Says what the next three leave open:
     image, iso  paths of a disk and of a CD; the CD is booted if there is one
     firmware    'ovmf' or 'bios'
     cores, mem  number of processors; memory such as '512M' or '6G'
