@@ -159,7 +159,7 @@ void fake_reset(void)
     add_personality(1, "broken", PV_STATE_FAULTED, "#PF at 0x401000, reading 0x10");
     fake.personalities[1].registers =
         (struct pv_registers){.rip = 0x401000, .vector = 14, .error_code = 4, .fault_address = 0x10};
-    add_personality(2, "done", PV_STATE_EXITED, "");
+    add_personality(2, "done", PV_STATE_EXITED, "exit code -7");
     fake.personalities[2].exit_code = -7;
     fake.regions[0] = (struct pv_memory_info){.size = 0x9f000, .kind = PV_MEMORY_FREE};
     fake.regions[1] =

@@ -153,7 +153,7 @@ static void errors_as_json(void **state)
 {
     (void)state;
     expect_json("ps nobody --json", "{\"error\":\"ps: there is no personality 'nobody'; ps lists them\"}");
-    expect_json("peek 0 --json", "{\"error\":\"peek: there is no RAM at 0 to 0x3f\"}");
+    expect_json("peek 0 --json", "{\"error\":\"peek: there is no RAM at 0x0 to 0x3f\"}");
     expect_json("msr 0x123 --json", "{\"error\":\"msr 0x123: core 0 has no such MSR (#GP)\"}");
     expect_json("nonsense --json", "{\"error\":\"nonsense: no such command; help lists them\"}");
     expect_json("kill broken --json", "{\"error\":\"kill: does not know the option '--json'\"}");

@@ -106,7 +106,7 @@ bool call_number(const struct call *call, size_t argument, const char *what, uin
         return false;
     }
     if (*value > limit) {
-        call_fail(call, "%s %s is too large: at most %#lx", what, text, limit);
+        call_fail(call, "%s %s is too large: at most 0x%lx", what, text, limit);
         return false;
     }
     return true;
