@@ -13,7 +13,7 @@ static void reads_every_key(void **state)
 
     (void)state;
     accept_text("slice 250us\n"
-                "personality linux-1_a.b {\n"
+                "personality azAZ09-_. {\n"
                 "    image   boot/linux.elf\n"
                 "    cores   0-2,5,63\n"
                 "    memory  3G\n"
@@ -26,7 +26,7 @@ static void reads_every_key(void **state)
                 "}\n");
     assert_int_equal(config.slice_us, 250);
     assert_int_equal(config.personality_count, 1);
-    assert_string_equal(p->name, "linux-1_a.b");
+    assert_string_equal(p->name, "azAZ09-_.");
     assert_string_equal(p->image, "boot/linux.elf");
     assert_string_equal(p->args, "a \"b\" \\ ;{}#\tc");
     assert_true(p->cores == (UINT64_C(0x27) | UINT64_C(1) << 63));
