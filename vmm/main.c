@@ -64,8 +64,8 @@ static uint64_t trampoline;
 
 static void take_trampoline(void)
 {
-    trampoline = memmap_alloc(&machine.memory, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 0xa0000, PV_MEMORY_MULTIPLEXER,
-                              MEMMAP_NO_OWNER);
+    trampoline =
+        memmap_alloc(&machine.memory, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 0xa0000, PV_MEMORY_MULTIPLEXER, MEMMAP_NO_OWNER);
 }
 
 /// Pages that the cores need before they start: stacks and VMXON regions.
