@@ -19,19 +19,19 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 CHECK_CONFIG_SRC := tools/check-config.c $(wildcard vmm/config*.c) $(LIB_SRC)
 $(BUILD)/host/%.c.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HOST) -O2 -MMD -MP -c $< -o $@
+	$(call say,HOSTCC,$<)$(HOSTCC) $(HOST) -O2 -MMD -MP -c $< -o $@
 $(BUILD)/check-config: $(CHECK_CONFIG_SRC:%=$(BUILD)/host/%.o)
-	$(HOSTCC) -o $@ $^
+	$(call say,HOSTLD,$@)$(HOSTCC) -o $@ $^
 
 # ---- unit tests ----
 UNIT_TESTS := $(sort $(basename $(notdir $(wildcard tests/unit/test_*.c))))
 UNIT_BIN := $(UNIT_TESTS:%=$(BUILD)/unit/%)
 $(BUILD)/unit/obj/%.c.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
-	$(HOSTCC) $(HOST) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
+	$(call say,HOSTCC,$<)$(HOSTCC) $(HOST) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
 define UNIT_RULE
 $(BUILD)/unit/$(1): $(call links,tests/unit/$(1).c,$(BUILD)/unit/obj)
-	$$(HOSTCC) $$(SANITIZE) -o $$@ $$^ -lcmocka
+	$$(call say,HOSTLD,$$@)$$(HOSTCC) $$(SANITIZE) -o $$@ $$^ -lcmocka
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
 
@@ -40,10 +40,10 @@ FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c))))
 FUZZ_BIN := $(FUZZERS:%=$(BUILD)/fuzz/%)
 $(BUILD)/fuzz/obj/%.c.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
-	$(FUZZCC) $(HOST) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+	$(call say,FUZZCC,$<)$(FUZZCC) $(HOST) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 define FUZZ_RULE
 $(BUILD)/fuzz/$(1): $(call links,tests/fuzz/$(1).c,$(BUILD)/fuzz/obj)
-	$$(FUZZCC) $$(SANITIZE) -fsanitize=fuzzer -o $$@ $$^
+	$$(call say,FUZZLD,$$@)$$(FUZZCC) $$(SANITIZE) -fsanitize=fuzzer -o $$@ $$^
 endef
 $(foreach t,$(FUZZERS),$(eval $(call FUZZ_RULE,$(t))))
 
@@ -51,7 +51,7 @@ $(foreach t,$(FUZZERS),$(eval $(call FUZZ_RULE,$(t))))
 .PHONY: unit fuzz lint system unit-programs fuzz-programs lint-format lint-cppcheck lint-clang
 unit-programs: $(UNIT_BIN)
 fuzz-programs: $(FUZZ_BIN)
-RUN_ALL = @BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(PYTHON) tests/run-all
+RUN_ALL = @exec env BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(PYTHON) tests/run-all
 unit fuzz lint system:
 	$(RUN_ALL) $@
 test:
@@ -62,10 +62,9 @@ test:
 C_FILES = $(shell find arch boot vmm guests tests tools -name '*.[ch]' 2>/dev/null | sort)
 lint-format:
 	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
-# Only what these programs are built from is read; system headers would make it slow and tell it little.
 lint-cppcheck:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	    --suppress=missingIncludeSystem --platform=unix64 -D__x86_64__ -I. -Ivmm/include \
+	    --suppressions-list=tests/cppcheck.txt --platform=unix64 -D__x86_64__ -I. -Ivmm/include \
 	    -Ivmm/personalities/lib vmm arch boot
 lint-clang:
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang HOSTCC=clang all

@@ -97,38 +97,40 @@ static bool parse_options(struct options *options, int argc, char **argv)
     return options->file != NULL;
 }
 
-/// Whether a path is a file with something in it; why not goes to `why`.
-static bool usable(const char *path, char *why, size_t why_size)
+/// Whether a path is a file with something in it; why not goes to `why`. *absent: there is nothing of that name.
+static bool usable(const char *path, char *why, size_t why_size, bool *absent)
 {
     struct stat status;
 
-    if (stat(path, &status) != 0)
+    *absent = false;
+    if (stat(path, &status) != 0) {
+        *absent = errno == ENOENT;
         snprintf(why, why_size, "%s", strerror(errno));
-    else if (!S_ISREG(status.st_mode))
+    } else if (!S_ISREG(status.st_mode)) {
         snprintf(why, why_size, "no regular file");
-    else if (status.st_size == 0)
+    } else if (status.st_size == 0) {
         snprintf(why, why_size, "zero bytes");
-    else
+    } else {
         return true;
+    }
     return false;
 }
 
-/// Files are looked for beside the configuration, then in the folders given; the reason is the last place's.
+/// Files are looked for beside the configuration, then in the folders given; the first of the name decides.
 static bool file_exists(void *context, const char *name, char *why, size_t why_size)
 {
     const struct options *options = context;
     const char *slash = strrchr(options->file, '/');
     char path[PATH_SIZE];
+    bool absent, good;
 
     snprintf(path, sizeof(path), "%.*s%s", slash != NULL ? (int)(slash - options->file + 1) : 0, options->file, name);
-    if (usable(path, why, why_size))
-        return true;
-    for (unsigned i = 0; i < options->dir_count; i++) {
+    good = usable(path, why, why_size, &absent);
+    for (unsigned i = 0; absent && i < options->dir_count; i++) {
         snprintf(path, sizeof(path), "%s/%s", options->dirs[i], name);
-        if (usable(path, why, why_size))
-            return true;
+        good = usable(path, why, why_size, &absent);
     }
-    return false;
+    return good;
 }
 
 /// Reads the file, or as much as shows that it is too long.

@@ -29,7 +29,8 @@ BUILD = os.path.join(ROOT, "build")
 BOCHS = os.path.join(TOOLS, "bochs")
 
 EMULATORS = ("bochs", "tcg", "kvm")
-DEFAULT_CPU = {"bochs": "corei7_skylake_x", "tcg": "max", "kvm": "host,+vmx"}
+# QEMU's own `max` calls itself AMD's, and those have no SYSENTER in 64-bit mode.
+DEFAULT_CPU = {"bochs": "corei7_skylake_x", "tcg": "max,vendor=GenuineIntel", "kvm": "host,+vmx"}
 # Simulated instructions per second, the rate of the guest's clock. A lower rate shortens, in real time, every wait of
 # the guest for a clock or for its serial line; but at too low a rate it spends its time in timer interrupts.
 BOCHS_IPS = 50_000_000
@@ -39,7 +40,10 @@ OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 KEPT_RUNS = 40                          # folders of finished runs that stay for a post-mortem
 CONNECT_SECONDS = 30
-SHUTDOWN_PANIC = "shutdown requested"   # how Bochs ends when a guest writes `Shutdown` to port 0x8900
+# Names in the folder of a run, which is the emulator's working folder.
+LOG, DISK, CD, VARIABLES = "emulator.log", "disk.img", "cd.iso", "vars.fd"
+# How Bochs ends when a guest writes `Shutdown` to port 0x8900, or switches off by ACPI.
+SHUTDOWN_PANIC = re.compile(r">>PANIC<<.*(shutdown requested|soft power off)")
 
 
 class EmulatorError(Exception):
@@ -119,7 +123,7 @@ _run_numbers = itertools.count(1)
 
 def _prune_runs(folder):
     """Removes the oldest folders of processes that are gone."""
-    runs = sorted(glob.glob(os.path.join(folder, "*-*-*")), key=os.path.getmtime)
+    runs = sorted(glob.glob(os.path.join(glob.escape(folder), "*-*-*")), key=os.path.getmtime)
     for run in runs[:-KEPT_RUNS]:
         if not os.path.exists(f"/proc/{run.rsplit('-', 2)[1]}"):
             shutil.rmtree(run, ignore_errors=True)
@@ -136,7 +140,7 @@ class Machine:
     """One emulated computer.
 
     emu         'bochs', 'tcg' (QEMU without VMX) or 'kvm' (QEMU with nested VMX)
-    boot        'efi': the disk image, from OVMF; 'grub': the ISO, from a BIOS. Sets what these four do not say:
+    boot        'efi': the disk image, from OVMF; 'grub': the ISO, from a BIOS. Says what the next three leave open:
     image, iso  paths of a disk and of a CD; the CD is booted if there is one
     firmware    'ovmf' or 'bios'
     cores, mem  number of processors; memory such as '512M' or '6G'
@@ -166,7 +170,7 @@ class Machine:
         self.machine, self.reboot, self.ips, self.config = machine, reboot, ips, list(config)
         self.name = f"{name or emu}-{os.getpid()}-{next(_run_numbers)}"
         self.folder = os.path.join(run_root or os.path.join(BUILD, "run"), self.name)
-        self.log_path = os.path.join(self.folder, "emulator.log")
+        self.log_path = os.path.join(self.folder, LOG)
         self.output_path = os.path.join(self.folder, "output.txt")
         self.notify = notify
         self.socket = self.process = self.slot = None
@@ -186,7 +190,7 @@ class Machine:
         if self.emu == "bochs":
             ensure_bochs()
         _prune_runs(os.path.dirname(self.folder))
-        os.makedirs(self.folder)
+        self._make_folder()
         self.slot = Slot(self.notify)
         try:
             self.start_time = time.monotonic()
@@ -232,8 +236,8 @@ class Machine:
             self.socket.close()
         if self.slot:
             self.slot.release()
-        for pattern in ("disk.*", "vars.fd"):
-            for path in glob.glob(os.path.join(self.folder, pattern)):
+        for pattern in (DISK + ".*", VARIABLES):    # not the links: the folder stays good for a run by hand
+            for path in glob.glob(os.path.join(glob.escape(self.folder), pattern)):
                 os.unlink(path)
 
     # ---- what it left behind ----
@@ -254,10 +258,10 @@ class Machine:
     def alarming_lines(self):
         """Failed VM entries and panics of the emulator, as by a triple fault: what a user should see after a run."""
         alarming = re.compile(r"VMFAIL|>>PANIC<<|^qemu-system|KVM internal error")
-        return [line for line in self.log_lines() if alarming.search(line) and SHUTDOWN_PANIC not in line]
+        return [line for line in self.log_lines() if alarming.search(line) and not SHUTDOWN_PANIC.search(line)]
 
     def _shut_down_by_guest(self):
-        return any(">>PANIC<<" in line and SHUTDOWN_PANIC in line for line in self.log_lines())
+        return any(SHUTDOWN_PANIC.search(line) for line in self.log_lines())
 
     # ---- starting ----
 
@@ -270,6 +274,14 @@ class Machine:
                 if not os.path.exists(path):
                     raise EmulatorError(f"{path} does not exist: run tools/setup run")
 
+    def _make_folder(self):
+        """The run's folder, with links to the images: emulators have trouble with unusual characters in a path, and
+        Bochs makes a lock file beside a disk, which stays when it is killed and keeps others from the disk."""
+        os.makedirs(self.folder)
+        for target, link in ((self.image, DISK), (self.iso, CD)):
+            if target:
+                os.symlink(target, os.path.join(self.folder, link))
+
     def _spawn(self, command, **options):
         """Starts a command that dies with this process, in a process group of its own, without a terminal."""
         command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
@@ -281,15 +293,15 @@ class Machine:
 
     def _failed_to_start(self):
         lines = self.alarming_lines() or self.log_lines()[-5:]
-        return EmulatorError("\n".join([f"{self.emu} ended at once:", *lines, f"all of its output is in {self.folder}"]))
+        where = f"all of its output is in {self.folder}"
+        return EmulatorError("\n".join([f"{self.emu} did not start:", *lines, where]))
 
     def _start_bochs(self):
         """Bochs connects to us, so there is no race for a free port."""
         with socket.create_server(("127.0.0.1", 0)) as server:
-            rc = os.path.join(self.folder, "bochsrc")
-            with open(rc, "w", encoding="utf-8") as file:
+            with open(os.path.join(self.folder, "bochsrc"), "w", encoding="utf-8") as file:
                 file.write("\n".join(self._bochs_config(server.getsockname()[1]) + [""]))
-            self._spawn([BOCHS, "-f", rc])
+            self._spawn([BOCHS, "-f", "bochsrc"])
             server.settimeout(0.1)
             deadline = time.monotonic() + CONNECT_SECONDS
             while self.socket is None:
@@ -303,7 +315,7 @@ class Machine:
     def _bochs_config(self, port):
         lines = [
             "display_library: term",    # the only one in Debian that works without a display
-            f"log: {self.log_path}",
+            f"log: {LOG}",
             "panic: action=fatal", "error: action=report", "info: action=ignore", "debug: action=ignore",
             f"memory: guest={self.mem}, host={min(self.mem, BOCHS_HOST_MIB)}",
             # Any triple fault is a bug of ours, so it must be seen: no quiet reset.
@@ -320,11 +332,9 @@ class Machine:
         else:
             lines.append("romimage: file=$BXSHARE/BIOS-bochs-latest, options=fastboot")
         if self.image:
-            # A link, since Bochs makes its lock file beside the path that it is given, and leaves it when it is killed.
-            os.symlink(self.image, os.path.join(self.folder, "disk.img"))
-            lines.append(f"ata0-master: type=disk, path={self.folder}/disk.img, mode=volatile")
+            lines.append(f"ata0-master: type=disk, path={DISK}, mode=volatile")
         if self.iso:
-            lines.append(f"ata1-master: type=cdrom, path={self.iso}, status=inserted")
+            lines.append(f"ata1-master: type=cdrom, path={CD}, status=inserted")
         return lines + self.config
 
     def _start_qemu(self):
@@ -340,17 +350,16 @@ class Machine:
             "-nodefaults", "-display", "none", "-vga", "std", "-machine", self.machine, "-cpu", self.cpu_model,
             "-accel", self.emu, "-smp", str(self.cores), "-m", str(self.mem),
             "-chardev", f"socket,id=com1,fd={serial_fd}", "-serial", "chardev:com1",
-            "-boot", "d" if self.iso else "c", "-D", self.log_path,
+            "-boot", "d" if self.iso else "c", "-D", LOG,
         ]
         if not self.reboot:
             arguments.append("-no-reboot")
         if self.firmware == "ovmf":
-            variables = os.path.join(self.folder, "vars.fd")
-            shutil.copyfile(OVMF_VARS, variables)
+            shutil.copyfile(OVMF_VARS, os.path.join(self.folder, VARIABLES))
             arguments += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
-                          "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+                          "-drive", f"if=pflash,format=raw,unit=1,file={VARIABLES}"]
         if self.image:
-            arguments += ["-drive", f"format=raw,snapshot=on,media=disk,index=0,file={self.image}"]
+            arguments += ["-drive", f"format=raw,snapshot=on,media=disk,index=0,file={DISK}"]
         if self.iso:
-            arguments += ["-drive", f"format=raw,readonly=on,media=cdrom,index=2,file={self.iso}"]
+            arguments += ["-drive", f"format=raw,readonly=on,media=cdrom,index=2,file={CD}"]
         return arguments + self.config

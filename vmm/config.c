@@ -173,7 +173,8 @@ bool config_parse(struct config *config, const char *file, const char *text, siz
     config->file_count = 0;
     config->strings_used = 0;
     if (size > CONFIG_MAX_TEXT)
-        return config_report(error, file, start, "found %zu bytes, expected at most %d", size, CONFIG_MAX_TEXT);
+        return config_report(error, file, start, "found more than %d bytes of text, expected at most that",
+                             CONFIG_MAX_TEXT);
     skip_bom(&reader);
     return config_next(&reader) && parse_statements(&reader);
 }

@@ -128,7 +128,7 @@ static bool scan_number(const struct config_token *token, size_t *at, uint64_t l
     *value = 0;
     for (; *at < token->size && is_digit(token->text[*at]); ++*at) {
         uint64_t digit = (uint64_t)(token->text[*at] - '0');
-        if (*value > (limit - digit) / DECIMAL)
+        if (digit > limit || *value > (limit - digit) / DECIMAL)
             return false;
         *value = *value * DECIMAL + digit;
     }

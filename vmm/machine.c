@@ -133,6 +133,11 @@ void machine_find_cores(void)
             }
         }
     }
+    const char *source = machine.acpi.core_count ? "ACPI" : machine.boot.core_count ? "EFI MP Services" : "nobody";
+    log_line("%u core%s, listed by %s", core_count, core_count == 1 ? "" : "s", source);
+    if (!machine.acpi.present) {
+        log_line("there are no ACPI tables");
+    }
     // A core that the firmware lists but that is not there, to see how that is dealt with.
     uint64_t phantom = option_number("phantom-core", UINT64_MAX);
     if (phantom <= UINT32_MAX) {

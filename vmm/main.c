@@ -61,8 +61,17 @@ static void report_vmx(const struct core *core)
     }
 }
 
-/// Pages that the cores need before they start: stacks, VMXON regions, and one below 1 MiB to start in.
-static uint64_t prepare_cores(void)
+/// Where cores start, below 1 MiB. Taken before anything else may use the memory there up.
+static uint64_t trampoline;
+
+static void take_trampoline(void)
+{
+    trampoline =
+        memmap_alloc(&machine.memory, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 0xa0000, PV_MEMORY_MULTIPLEXER, MEMMAP_NO_OWNER);
+}
+
+/// Pages that the cores need before they start: stacks and VMXON regions.
+static void prepare_cores(void)
 {
     for (uint32_t i = 0; i < core_count; i++) {
         if (i > 0) {
@@ -74,8 +83,6 @@ static uint64_t prepare_cores(void)
             panic("no memory for the cores' VMXON regions");
         }
     }
-    return memmap_alloc(&machine.memory, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 0xa0000, PV_MEMORY_MULTIPLEXER,
-                        MEMMAP_NO_OWNER);
 }
 
 static void wait_until_ready(void)
@@ -108,7 +115,7 @@ static void prepare_vmx(void)
 
 static void start_cores(void)
 {
-    uint64_t trampoline = prepare_cores();
+    prepare_cores();
     prepare_vmx();
     vmx_enable(&cores[0]);
     report_vmx(&cores[0]);
@@ -156,6 +163,7 @@ void mux_main(uint64_t boot_info)
     console_init();
     take_boot_info(boot_info);
     machine_map_memory();
+    take_trampoline();
     paging_init(&machine.memory, machine.boot.image_base);
     clear_module_tails();
     acpi_read(machine.boot.rsdp, map_table, &machine.acpi);

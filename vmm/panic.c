@@ -13,8 +13,9 @@
 #include "vmm/symbols.h"
 #include "vmm/version.h"
 
+#define NOBODY UINT32_MAX // no core's id
+
 enum {
-    NOBODY = 0xffffffff,
     BACKTRACE_MAX = 32,
     LINE_SIZE = 80,
     PARK_WAIT = 10000000, // polls for the other cores to take the NMI

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Kernel memory of one personality: a fixed physical range given out page by page. Pure but for the page's own
-/// memory, which holds the free list (through quota_page_pointer, so that host tests can put the range anywhere). No
+/// memory, which holds the free list (through its window, so that host tests can put the range anywhere). No
 /// locking: the caller holds the owner's lock.
 #ifndef POLYVISOR_QUOTA_H
 #define POLYVISOR_QUOTA_H

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "loader.h"
+#include "command_line.h"
 
 #include <polyvisor/string.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 static bool is_text(unsigned unit)
 {

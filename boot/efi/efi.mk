@@ -4,8 +4,8 @@ EFI_INCLUDE ?= /usr/include/efi
 EFI_SRC := $(wildcard boot/efi/*.c) $(wildcard vmm/config*.c) vmm/lib/format.c vmm/lib/string.c
 EFI_OBJ := $(EFI_SRC:%=$(BUILD)/efi/%.o)
 # -fpic and hidden symbols: no relocations but of pointers in data. General registers only: FPU state is no concern.
-EFI_FLAGS := $(COMMON) -fpic -fvisibility=hidden -fshort-wchar -mno-red-zone -mgeneral-regs-only -DGNU_EFI_USE_MS_ABI \
-    -I. -Ivmm/include -isystem $(EFI_INCLUDE) -isystem $(EFI_INCLUDE)/x86_64
+EFI_FLAGS := $(COMMON) -fno-asynchronous-unwind-tables -fpic -fvisibility=hidden -fshort-wchar -mno-red-zone \
+    -mgeneral-regs-only -DGNU_EFI_USE_MS_ABI -I. -Ivmm/include -isystem $(EFI_INCLUDE) -isystem $(EFI_INCLUDE)/x86_64
 
 $(BUILD)/efi/%.c.o: %.c Makefile boot/efi/efi.mk
 	@mkdir -p $(@D)

@@ -177,7 +177,8 @@ static void read_handle(EFI_FILE *handle, uint64_t limit, struct file *file)
         memory_release(base);
         return;
     }
-    memset((uint8_t *)(uintptr_t)base + size, 0, (size_t)(-size % EFI_PAGE_SIZE));
+    // An empty file has a page too: an address tells that it is there.
+    memset((uint8_t *)(uintptr_t)base + size, 0, (size_t)(size == 0 ? EFI_PAGE_SIZE : -size % EFI_PAGE_SIZE));
     file->base = base;
     file->size = size;
     file->status = BOOT_MODULE_OK;

@@ -3,6 +3,9 @@
 #ifndef POLYVISOR_BOOT_EFI_LOADER_H
 #define POLYVISOR_BOOT_EFI_LOADER_H
 
+#include "command_line.h"
+#include "image_check.h"
+
 #include <boot/boot_info.h>
 #include <efi.h>
 #include <stdbool.h>
@@ -56,21 +59,7 @@ void files_close(void);
 /// The options that the loader was started with (UEFI 2.10 section 9.1).
 const void *files_options(size_t *size);
 
-/* ---- command_line.c ---- */
-
-/// Turns load options into a command line: UCS-2 text, or ASCII as some boot managers pass it; the loader's own name,
-/// as the UEFI shell passes it, is dropped. Returns NULL, or what is wrong with them: then the line is cut, or empty.
-/// Pure.
-const char *command_line_from_options(const void *options, size_t size, char *line, size_t line_size);
-
 /* ---- image.c: polyvisor.elf ---- */
-
-struct image {
-    uint64_t base;    ///< where its first segment stands
-    uint64_t size;    ///< up to the end of the last segment
-    uint64_t address; ///< virtual address of the first segment
-    uint64_t entry;   ///< virtual
-};
 
 /// Checks the file and puts its segments in place. Fails with a report.
 EFI_STATUS image_load(const char *name, const struct file *file, struct image *image);

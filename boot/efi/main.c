@@ -145,8 +145,7 @@ static EFI_STATUS start(uint64_t tsc_start)
     status = paging_build(&image, info);
     if (EFI_ERROR(status))
         return status;
-    report_console("%s and %u files loaded, starting; the console is COM1, 115200 8N1", image_name,
-                   (unsigned)info->module_count);
+    report_console("starting %s; its console is COM1, 115200 8N1", image_name);
     status = memory_map_exit();
     if (EFI_ERROR(status))
         return status;

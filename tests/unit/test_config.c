@@ -13,7 +13,7 @@ static void reads_every_key(void **state)
 
     (void)state;
     accept_text("slice 250us\n"
-                "personality linux-1_a.b {\n"
+                "personality azAZ09-_. {\n"
                 "    image   boot/linux.elf\n"
                 "    cores   0-2,5,63\n"
                 "    memory  3G\n"
@@ -26,7 +26,7 @@ static void reads_every_key(void **state)
                 "}\n");
     assert_int_equal(config.slice_us, 250);
     assert_int_equal(config.personality_count, 1);
-    assert_string_equal(p->name, "linux-1_a.b");
+    assert_string_equal(p->name, "azAZ09-_.");
     assert_string_equal(p->image, "boot/linux.elf");
     assert_string_equal(p->args, "a \"b\" \\ ;{}#\tc");
     assert_true(p->cores == (UINT64_C(0x27) | UINT64_C(1) << 63));
@@ -301,6 +301,7 @@ static void refuses_other_values(void **state)
          "p.cfg:1:13: found 'a/b', expected a personality's name (letters, digits, '-', '_', '.')"},
         {"slice 99us", "p.cfg:1:7: found '99us', expected a time from 100us to 1s"},
         {"slice 0ms", "p.cfg:1:7: found '0ms', expected a time from 100us to 1s"},
+        {"slice 2s", "p.cfg:1:7: found '2s', expected a time from 100us to 1s"},
         {"slice 1001ms", "p.cfg:1:7: found '1001ms', expected a time from 100us to 1s"},
         {"slice 18446744073709551617s", "p.cfg:1:7: found '18446744073709551617s', expected a time from 100us to 1s"},
         {"slice 1", "p.cfg:1:7: found '1', expected a time such as 1ms (us, ms or s)"},

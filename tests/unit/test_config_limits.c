@@ -126,7 +126,7 @@ static void limits_text(void **state)
     assert_true(parse_repeated(head, "c", CONFIG_MAX_TEXT - (sizeof(head) - 1), ""));
     assert_int_equal(big_size, CONFIG_MAX_TEXT);
     assert_false(parse_repeated(head, "c", CONFIG_MAX_TEXT + 1 - (sizeof(head) - 1), ""));
-    assert_string_equal(error.message, "p.cfg:1:1: found 65537 bytes, expected at most 65536");
+    assert_string_equal(error.message, "p.cfg:1:1: found more than 65536 bytes of text, expected at most that");
 }
 
 static void has_room_for_any_text_of_legal_size(void **state)

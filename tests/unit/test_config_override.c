@@ -108,6 +108,8 @@ static void moves_the_debug_capability(void **state)
     override("tiny.debug=yes mon.1.debug=no");
     assert_false(config.personalities[0].debug);
     assert_true(config.personalities[1].debug);
+    refuse("mon.1.debug=yes", "13: found 'yes', expected no: personalities 'mon.1' and 'tiny' would have the debug "
+                              "capability");
     override("mon.1.debug=yes tiny.debug=no");
     assert_true(config.personalities[0].debug);
     assert_false(config.personalities[1].debug);
@@ -137,6 +139,7 @@ static void refuses_what_is_wrong(void **state)
         {"tiny.module=m",
          "14: found the end of the value, expected a file name (printable ASCII, in quotes where it has "
          "blanks)"},
+        {"tiny.cores=\"", "12: found '\"', expected a '\"' that ends the string on the same line"},
         {"slice=1", "7: found '1', expected a time such as 1ms (us, ms or s)"},
         {"slice=\"1ms\"x", "7: found '\"1ms\"', expected a time such as 1ms (us, ms or s)"},
         {"tiny.weight=5 tiny.image=new.elf slice=0s", "40: found '0s', expected a time from 100us to 1s"},
@@ -174,6 +177,20 @@ static void refuses_more_text_than_there_is_room_for(void **state)
            "11: found 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...', expected less text: there is room for 131072 "
            "bytes of names and strings in all");
     assert_int_equal(strlen(config.personalities[1].args), 1000);
+}
+
+static void uses_the_room_for_strings_to_the_last_byte(void **state)
+{
+    (void)state;
+    config.strings_used = sizeof(config.strings) - 5;
+    refuse("tiny.args=aaaaa",
+           "11: found 'aaaaa', expected less text: there is room for 131072 bytes of names and strings "
+           "in all");
+    override("tiny.args=aaaa");
+    assert_string_equal(config.personalities[1].args, "aaaa");
+    assert_int_equal(config.strings_used, sizeof(config.strings));
+    refuse("tiny.args=a",
+           "11: found 'a', expected less text: there is room for 131072 bytes of names and strings in all");
 }
 
 static void finds_options(void **state)
@@ -221,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup(refuses_what_is_wrong, parse_base),
         cmocka_unit_test_setup(refuses_too_many_modules, parse_base),
         cmocka_unit_test_setup(refuses_more_text_than_there_is_room_for, parse_base),
+        cmocka_unit_test_setup(uses_the_room_for_strings_to_the_last_byte, parse_base),
         cmocka_unit_test(finds_options),
         cmocka_unit_test(misses_options),
     };

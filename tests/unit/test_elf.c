@@ -152,7 +152,9 @@ static void accepts_variations(void **state)
         {PHDR(DATA, p_filesz, 0), PHDR(DATA, p_memsz, 0)},                  // empty
         {PHDR(DATA, p_vaddr, 0x7fffd000), PHDR(DATA, p_memsz, 0x3000)},     // up to the very end
         {PHDR(SPARE, p_type, PT_GNU_STACK), PHDR(SPARE, p_filesz, 0xffff)}, // not looked at
-        {WORD(NOTE_OFFSET + 28, 0)},                                        // needs nothing
+        {PHDR(NOTE, p_filesz, NOTE_SIZE + 12), WORD(NOTE_OFFSET + NOTE_SIZE, 0),
+         WORD(NOTE_OFFSET + NOTE_SIZE + 4, 0)}, // an empty note behind
+        {WORD(NOTE_OFFSET + 28, 0)},            // needs nothing
     };
 
     (void)state;

@@ -171,10 +171,11 @@ static void claims_whatever_is_there(void **state)
     assert_true(memmap_claim(&map, 0x50000, 0, PV_MEMORY_MODULE, 5));
     assert_true(memmap_claim(&map, LIMIT, 1, PV_MEMORY_MODULE, 5));
     assert_true(memmap_claim(&map, LIMIT - 1, UINT64_MAX, PV_MEMORY_MODULE, 6));
+    assert_true(memmap_claim(&map, 0x60000, LIMIT, PV_MEMORY_MODULE, 6));
     check_form();
     EXPECT({0x10000, 0x1f000, PV_MEMORY_FREE}, {0x1f000, 0x21000, PV_MEMORY_MULTIPLEXER},
            {0x21000, 0x2f000, PV_MEMORY_BAD}, {0x2f000, 0x31000, PV_MEMORY_MODULE},
-           {0x40000, 0x41000, PV_MEMORY_MODULE}, {LIMIT - PAGE, LIMIT, PV_MEMORY_MODULE});
+           {0x40000, 0x41000, PV_MEMORY_MODULE}, {0x60000, LIMIT, PV_MEMORY_MODULE});
     assert_int_equal(map.regions[3].owner, 3);
 }
 
@@ -288,6 +289,23 @@ static void refuses_when_full(void **state)
     assert_true(alloc(0x3000, PAGE, 0, UINT64_MAX) == 0x8000);
     assert_true(memmap_claim(&map, 0xc000, 0x7000, PV_MEMORY_MODULE, NONE)); // two become one
     assert_int_equal(map.count, MEMMAP_MAX - 1);
+    check_form();
+}
+
+/// One free place is enough for a new edge in a region, but not for a hole in it.
+static void counts_the_regions_that_a_change_needs(void **state)
+{
+    struct memmap before;
+
+    (void)state;
+    for (uint64_t i = 1; i < MEMMAP_MAX; i++)
+        assert_true(memmap_add(&map, i * 0x4000, 0x3000, PV_MEMORY_FREE, NONE));
+    before = map;
+    assert_false(memmap_add(&map, 0x5000, PAGE, PV_MEMORY_MMIO, NONE));
+    assert_memory_equal(&before, &map, sizeof(map));
+    assert_true(memmap_add(&map, 0x4000, PAGE, PV_MEMORY_MMIO, NONE));
+    map = before;
+    assert_true(memmap_add(&map, 0x6000, PAGE, PV_MEMORY_MMIO, NONE));
     check_form();
 }
 
@@ -416,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup(refuses_impossible_allocations, clear),
         cmocka_unit_test_setup(allocates_above_4g, clear),
         cmocka_unit_test_setup(refuses_when_full, clear),
+        cmocka_unit_test_setup(counts_the_regions_that_a_change_needs, clear),
         cmocka_unit_test_setup(agrees_with_a_model, clear),
     };
 

@@ -17,7 +17,9 @@
  * The program. Every agent runs it, each on its own core and stack (64 KiB). When it returns on agent 0, the personality
  * exits with its value; when it returns on another agent, that agent waits for ever.
  */
+#ifndef POLYVISOR_HOST // host tests have a main of their own
 int main(const struct pv_info *info, uint32_t agent);
+#endif
 
 /**
  * Says once, at file scope, what the machine must have for this program to be started: 0 or PV_NEEDS_VMX.

@@ -48,8 +48,8 @@ static const char *brand(const struct processor *p)
 static void print_identity(uint32_t core, const struct processor *p)
 {
     out("core %u: %s\n", core, brand(p)[0] != '\0' ? brand(p) : "(no brand string)");
-    out("vendor %s, family %u, model %#x, stepping %u, signature %#x, microcode %#x\n", p->vendor, p->family, p->model,
-        p->stepping, p->leaves[LEAF_1].eax, microcode(core));
+    out("vendor %s, family %u, model 0x%x, stepping %u, signature 0x%x, microcode 0x%x\n", p->vendor, p->family,
+        p->model, p->stepping, p->leaves[LEAF_1].eax, microcode(core));
     out("addresses: %u bits physical, %u bits linear\n", p->physical_bits, p->linear_bits);
 }
 
@@ -112,7 +112,7 @@ static void print_errata(const struct processor *p)
         out("\nerrata and side channels: the tables here know Intel's processors only\n");
         return;
     }
-    out("\nerrata and side channels that apply, by family, model and IA32_ARCH_CAPABILITIES (%#lx):\n",
+    out("\nerrata and side channels that apply, by family, model and IA32_ARCH_CAPABILITIES (0x%lx):\n",
         p->arch_capabilities);
     for (size_t i = 0; i < processor_weakness_count; i++)
         if (processor_weaknesses[i].applies(p))

@@ -21,7 +21,7 @@ static void print_regions(const struct pv_memory_info *list, size_t count, const
     out("first address      last address       size       kind        owner\n");
     for (size_t i = 0; i < count; i++) {
         text_size(size, list[i].size);
-        out("%#018lx %#018lx %-10s %-11s %s\n", list[i].base, list[i].base + (list[i].size - 1), size,
+        out("0x%016lx 0x%016lx %-10s %-11s %s\n", list[i].base, list[i].base + (list[i].size - 1), size,
             text_memory_kind(list[i].kind), list[i].owner);
     }
     out("\n");

@@ -29,10 +29,10 @@ static bool parse_msr(const struct call *call, size_t argument, uint32_t *number
 static void print_value(uint32_t core, uint32_t number, uint64_t value)
 {
     const struct msr_name *known = msr_by_number(number);
-    out("core %u  %#x", core, number);
+    out("core %u  0x%x", core, number);
     if (known != NULL)
         out(" %s", known->name);
-    out(" = %#018lx\n", value);
+    out(" = 0x%016lx\n", value);
     if (known != NULL)
         out("  %s\n", known->meaning);
 }

@@ -49,7 +49,7 @@ static void run_peek(const struct call *call)
         return;
     const int64_t result = pv_debug(PV_DEBUG_PEEK, address, 0, bytes, count);
     if (result == PV_ERR_NOT_FOUND) {
-        call_fail(call, "there is no RAM at %#lx to %#lx", address, address + count - (count > 0));
+        call_fail(call, "there is no RAM at 0x%lx to 0x%lx", address, address + count - (count > 0));
         return;
     }
     if (result < 0) {

@@ -10,18 +10,15 @@ static void print_row(const struct pv_personality_info *p)
     char cores[TEXT_CORES_MAX], pool[TEXT_SIZE_MAX];
     text_cores(cores, p->cores);
     text_size(pool, p->pool);
-    out("%2u %-16s %-8s %-8s %6u %-10s %9lu %9lu %8u", p->id, p->name, text_personality_state(p->state), cores,
+    out("%2u %-16s %-8s %-8s %6u %-10s %9lu %9lu %8u\n", p->id, p->name, text_personality_state(p->state), cores,
         p->weight, pool, p->switches, p->syscalls, p->restarts);
-    if (p->state == PV_STATE_EXITED)
-        out("  exit code %ld", p->exit_code);
-    out("\n");
     if (p->why[0] != '\0')
         out("   %s\n", p->why);
 }
 
 static void print_registers(const struct pv_registers *r)
 {
-    out("\nstopped by   %s, error code %#lx, on core %lu\n", text_exception(r->vector), r->error_code, r->core);
+    out("\nstopped by   %s, error code 0x%lx, on core %lu\n", text_exception(r->vector), r->error_code, r->core);
     out("rip %016lx  rflags %016lx  fault address %016lx\n", r->rip, r->rflags, r->fault_address);
     out("rax %016lx  rbx %016lx  rcx %016lx\n", r->rax, r->rbx, r->rcx);
     out("rdx %016lx  rsi %016lx  rdi %016lx\n", r->rdx, r->rsi, r->rdi);

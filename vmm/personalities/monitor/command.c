@@ -102,11 +102,11 @@ bool call_number(const struct call *call, size_t argument, const char *what, uin
 {
     const char *text = call->arguments[argument];
     if (!pv_parse_number(text, value)) {
-        call_fail(call, "'%s' is not a %s: expected a decimal number, or a hexadecimal one after 0x", text, what);
+        call_fail(call, "%s '%s': expected a decimal number, or a hexadecimal one after 0x", what, text);
         return false;
     }
     if (*value > limit) {
-        call_fail(call, "%s %s is too large: at most %#lx", what, text, limit);
+        call_fail(call, "%s %s is too large: at most 0x%lx", what, text, limit);
         return false;
     }
     return true;
@@ -145,12 +145,10 @@ static bool take_options(struct call *call)
     size_t kept = 0;
     for (size_t i = 0; i < call->count; i++) {
         const char *word = call->arguments[i];
-        if (call->command->json && strcmp(word, "--json") == 0)
-            call->json = true;
-        else if (word[0] == '-')
-            unknown = word;
-        else
+        if (word[0] != '-')
             call->arguments[kept++] = word;
+        else if (!call->command->json || strcmp(word, "--json") != 0)
+            unknown = word;
     }
     call->count = kept;
     if (unknown != NULL)
@@ -187,9 +185,12 @@ void command_execute(const struct pv_info *info, char *text)
     if (count == 0)
         return;
     struct call call = {.info = info, .command = find(words[0])};
-    out_begin(!wants_json(words, count < CALL_MAX_WORDS ? count : CALL_MAX_WORDS));
+    call.json = wants_json(words, count < CALL_MAX_WORDS ? count : CALL_MAX_WORDS);
+    out_begin(!call.json);
     if (call.command == NULL) {
-        out("%s: no such command; help lists them\n", words[0]);
+        const struct command unknown = {.name = words[0]};
+        call.command = &unknown;
+        call_fail(&call, "no such command; help lists them");
     } else if (count > CALL_MAX_WORDS) {
         call_fail(&call, "more than %d words", CALL_MAX_WORDS);
     } else {

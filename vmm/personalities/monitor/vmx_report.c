@@ -29,7 +29,7 @@ static void print_group(uint32_t core, const struct vmx_group *group)
 {
     const uint32_t number = group_msr(core, group);
     const uint64_t value = msr(core, number);
-    out("\n%s (MSR %#x = %#018lx):\n", group->title, number, value);
+    out("\n%s (MSR 0x%x = 0x%016lx):\n", group->title, number, value);
     for (size_t i = 0; i < group->count; i++) {
         const enum vmx_setting setting = vmx_setting(group->layout, value, group->bits[i].bit);
         out("  %2u  %-6s %s\n", group->bits[i].bit, vmx_setting_name(setting), group->bits[i].name);
@@ -43,7 +43,7 @@ static void print_unnamed(uint32_t core, const struct vmx_group *group)
         return;
     const uint64_t unnamed = vmx_unnamed(group, msr(core, group_msr(core, group)));
     if (unnamed != 0)
-        out("  and bits without a name here: %#lx\n", unnamed);
+        out("  and bits without a name here: 0x%lx\n", unnamed);
 }
 
 static void print_numbers(uint32_t core)
@@ -51,13 +51,13 @@ static void print_numbers(uint32_t core)
     enum { TYPE_WRITE_BACK = 6 };
     const struct vmx_basic basic = vmx_basic_decode(msr(core, MSR_VMX_BASIC));
     const struct vmx_misc misc = vmx_misc_decode(msr(core, MSR_VMX_MISC));
-    out("\nVMX: VMCS revision %#x, regions of %u bytes, memory type %u%s%s\n", basic.revision, basic.region_size,
+    out("\nVMX: VMCS revision 0x%x, regions of %u bytes, memory type %u%s%s\n", basic.revision, basic.region_size,
         basic.memory_type, basic.memory_type == TYPE_WRITE_BACK ? " (write-back)" : "",
         basic.addresses_32_bit ? ", below 4 GiB" : "");
     out("preemption timer: one count every 2^%u TSC ticks; CR3 targets: %u; MSR lists: up to %u entries\n",
         misc.timer_shift, misc.cr3_targets, misc.msr_list_max);
-    out("CR0 must have %#lx, may have %#lx\n", msr(core, MSR_VMX_CR0_FIXED0), msr(core, MSR_VMX_CR0_FIXED1));
-    out("CR4 must have %#lx, may have %#lx\n", msr(core, MSR_VMX_CR4_FIXED0), msr(core, MSR_VMX_CR4_FIXED1));
+    out("CR0 must have 0x%lx, may have 0x%lx\n", msr(core, MSR_VMX_CR0_FIXED0), msr(core, MSR_VMX_CR0_FIXED1));
+    out("CR4 must have 0x%lx, may have 0x%lx\n", msr(core, MSR_VMX_CR4_FIXED0), msr(core, MSR_VMX_CR4_FIXED1));
     out("highest VMCS field index: %lu\n", msr(core, MSR_VMX_VMCS_ENUM) >> 1 & 0x1ff);
 }
 

@@ -1,0 +1,116 @@
+"""Fixtures of the system tests. A test that fails shows the console of its machines, and what their emulators said.
+
+Tests that share a machine are marked with an xdist_group, so that one process runs them all.
+"""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+import emulator  # noqa: E402  (tools/emulator.py)
+import images  # noqa: E402
+from console import Shell  # noqa: E402
+
+CONSOLE_LINES = 120                     # of a console, in the report of a failure
+TICKS = "ticks to prompt"
+
+_machines = []                          # Shell objects that a failing test may be about
+
+
+class Boots:
+    """Starts machines and stops them all at the end, where it also looks for complaints of the emulators."""
+
+    def __init__(self, folder, name):
+        self.images = images.Images(folder)
+        self._name = name
+        self._shells = []
+
+    def start(self, **options):
+        """Starts a machine (emulator.Machine's arguments); does not wait for anything."""
+        default = "image" if options.get("boot", "efi") == "efi" else "iso"
+        if not options.get("image") and not options.get("iso"):
+            options[default] = images.BUILD / f"polyvisor.{'img' if default == 'image' else 'iso'}"
+        options.setdefault("name", self._name)
+        shell = Shell(emulator.Machine(**options).start())
+        self._shells.append(shell)
+        _machines.append(shell)
+        return shell
+
+    def __call__(self, **options):
+        """Starts a machine and waits for its shell."""
+        return self.start(**options).wait_for_shell()
+
+    def grub(self, config=images.MONITOR, files=("monitor.elf",), cmdline="", **options):
+        """The shell of a machine that GRUB starts from an ISO with this configuration and these files."""
+        return self(boot="grub", iso=self.images.iso(config, files, cmdline), **options)
+
+    def close(self):
+        alarms = []
+        for shell in self._shells:
+            shell.close()
+            alarms += shell.machine.alarming_lines()
+        assert not alarms, "the emulator complains:\n" + "\n".join(alarms)
+
+
+def _boots(tmp_path, name):
+    boots = Boots(tmp_path, name)
+    try:
+        yield boots
+    finally:
+        boots.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def build():
+    """What the tests boot is as new as the sources."""
+    programs = [os.path.relpath(images.BUILD / "tests" / f"{name}.elf", images.ROOT)
+                for name in images.test_programs()]
+    images.make("all", *programs)
+
+
+@pytest.fixture
+def boot(tmp_path, request):
+    """Starts machines for one test."""
+    yield from _boots(tmp_path, request.module.__name__.removeprefix("test_"))
+
+
+@pytest.fixture(scope="module")
+def module_boot(tmp_path_factory, request):
+    """Starts machines that the tests of a file share."""
+    name = request.module.__name__.removeprefix("test_")
+    yield from _boots(tmp_path_factory.mktemp(name), name)
+
+
+# ---- reports ----
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for shell in _machines:
+        machine = shell.machine
+        lines = shell.transcript()
+        cut = ["..."] if len(lines) > CONSOLE_LINES else []
+        report.sections.append((f"console of {machine.name}", "\n".join(cut + lines[-CONSOLE_LINES:])))
+        alarms = machine.alarming_lines()
+        if alarms:
+            report.sections.append((f"emulator of {machine.name}", "\n".join(alarms)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Machines that were stopped are of no interest to the next test."""
+    _machines[:] = [shell for shell in _machines if shell.machine.running]
+
+
+def pytest_terminal_summary(terminalreporter):
+    rows = sorted((name.removeprefix(TICKS).strip(), value)
+                  for report in terminalreporter.getreports("passed")
+                  for name, value in report.user_properties if name.startswith(TICKS))
+    if rows:
+        terminalreporter.section("ticks from the multiplexer's entry to the prompt")
+        for name, value in rows:
+            terminalreporter.write_line(f"{name:32} {value:>12,}")

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fake_multiplexer.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "personality.h"
+
+enum { READ_AT_MOST = 3, MEMORY_BASE = 0x1000 };
+
+struct fake fake;
+
+static int64_t read_input(char *buffer, size_t size)
+{
+    size_t got = 0;
+    while (got < size && got < READ_AT_MOST && *fake.typed != '\0' && *fake.typed != PAUSE[0] &&
+           *fake.typed != REDRAW[0])
+        buffer[got++] = *fake.typed++;
+    return (int64_t)got;
+}
+
+static int64_t wait_for_event(uint64_t mask)
+{
+    while (*fake.typed == PAUSE[0])
+        fake.typed++;
+    if (*fake.typed == REDRAW[0] && mask & PV_EVENT_CONSOLE_REDRAW) {
+        fake.typed++;
+        return PV_EVENT_CONSOLE_REDRAW;
+    }
+    if (*fake.typed == '\0' || !(mask & PV_EVENT_CONSOLE_INPUT))
+        return PV_ERR_STATE; // nothing will ever come: the program ends here
+    return PV_EVENT_CONSOLE_INPUT;
+}
+
+static int64_t list(void *buffer, size_t bytes, const void *records, size_t record, size_t count)
+{
+    const size_t room = bytes / record;
+    memcpy(buffer, records, record * (count < room ? count : room));
+    return (int64_t)count;
+}
+
+static int64_t copy_text(char *buffer, size_t bytes, const char *text, uint64_t position)
+{
+    const size_t size = strlen(text);
+    if (position >= size)
+        return 0;
+    const size_t copied = size - position < bytes ? size - position : bytes;
+    memcpy(buffer, text + position, copied);
+    return (int64_t)copied;
+}
+
+static int64_t read_msr(uint64_t core, uint64_t number, void *value)
+{
+    if (core >= fake.core_count)
+        return PV_ERR_INVALID;
+    for (size_t i = 0; i < fake.msr_count; i++)
+        if (fake.msrs[i].number == number) {
+            memcpy(value, &fake.msrs[i].value, sizeof(fake.msrs[i].value));
+            return 0;
+        }
+    return PV_ERR_GP;
+}
+
+static int64_t read_cpuid(uint64_t leaf, struct pv_cpuid *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (leaf == 0)
+        *out = (struct pv_cpuid){7, 0x756e6547, 0x6c65746e, 0x49656e69};
+    else if (leaf == 1)
+        *out = (struct pv_cpuid){0x50654, 0, 1u << 5, 0};
+    else if (leaf == 0x80000000)
+        out->eax = 0x80000008;
+    else if (leaf == 0x80000002)
+        memcpy(out, "  Fake Processor", sizeof(*out));
+    else if (leaf == 0x80000008)
+        out->eax = 0x3028;
+    return 0;
+}
+
+static int64_t peek(uint64_t address, void *buffer, size_t bytes)
+{
+    if (address < MEMORY_BASE || address + bytes > MEMORY_BASE + FAKE_MEMORY)
+        return PV_ERR_NOT_FOUND;
+    memcpy(buffer, fake.memory + (address - MEMORY_BASE), bytes);
+    return (int64_t)bytes;
+}
+
+static int64_t debug(uint64_t operation, uint64_t a, uint64_t b, void *buffer, size_t bytes)
+{
+    switch (operation) {
+    case PV_DEBUG_CORES:
+        return list(buffer, bytes, fake.cores, sizeof(fake.cores[0]), fake.core_count);
+    case PV_DEBUG_PERSONALITIES:
+        return list(buffer, bytes, fake.personalities, sizeof(fake.personalities[0]), fake.personality_count);
+    case PV_DEBUG_MEMORY:
+        return list(buffer, bytes, fake.regions, sizeof(fake.regions[0]), fake.region_count);
+    case PV_DEBUG_MACHINE:
+        return list(buffer, bytes, &fake.machine, sizeof(fake.machine), 1);
+    case PV_DEBUG_LOG:
+        return copy_text(buffer, bytes, fake.log, a);
+    case PV_DEBUG_CONFIG:
+        return copy_text(buffer, bytes, b == 0 ? fake.config : fake.config_errors, a);
+    case PV_DEBUG_CONSOLE:
+        return copy_text(buffer, bytes, fake.console, a);
+    case PV_DEBUG_PEEK:
+        return peek(a, buffer, bytes);
+    case PV_DEBUG_MSR:
+        return read_msr(a, b, buffer);
+    case PV_DEBUG_CPUID:
+        return read_cpuid(b, buffer);
+    default:
+        fake.last_operation = operation;
+        fake.last_argument = a;
+        return operation == PV_DEBUG_CRASH ? PV_ERR_UNSUPPORTED : fake.control_result;
+    }
+}
+
+int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+{
+    switch (number) {
+    case PV_SYS_CONSOLE_WRITE:
+        assert(fake.output_size + a1 < FAKE_OUTPUT);
+        memcpy(fake.output + fake.output_size, (const char *)a0, a1);
+        fake.output_size += a1;
+        fake.output[fake.output_size] = '\0';
+        return (int64_t)a1;
+    case PV_SYS_CONSOLE_READ:
+        return read_input((char *)a0, a1);
+    case PV_SYS_EVENT_WAIT:
+        return wait_for_event(a0);
+    case PV_SYS_DEBUG:
+        return debug(a0, a1, a2, (void *)a3, a4);
+    default:
+        return PV_ERR_NO_SYSCALL;
+    }
+}
+
+static void add_personality(uint32_t id, const char *name, uint32_t state, const char *why)
+{
+    struct pv_personality_info *p = &fake.personalities[fake.personality_count++];
+    *p = (struct pv_personality_info){.id = id, .state = state, .cores = 3, .weight = 100, .pool = 1 << 24};
+    strcpy(p->name, name);
+    strcpy(p->image, "image.elf");
+    strcpy(p->why, why);
+}
+
+void fake_reset(void)
+{
+    memset(&fake, 0, sizeof(fake));
+    fake.info =
+        (struct pv_info){.magic = PV_INFO_MAGIC, .abi_version = PV_ABI_VERSION, .agent_count = 2, .cores = {0, 1}};
+    fake.machine = (struct pv_machine_info){.cores = 2, .tsc_hz = 1000000000, .version = "1.0-test", .loader = "none"};
+    fake.core_count = 2;
+    for (uint32_t i = 0; i < fake.core_count; i++)
+        fake.cores[i] =
+            (struct pv_core_info){.core = i, .apic = 2 * i, .state = PV_CORE_VMX, .vmxon = 1, .ticks_total = 1000};
+    fake.cores[0].flags = PV_CORE_BSP;
+    add_personality(0, "monitor", PV_STATE_RUNNING, "");
+    add_personality(1, "broken", PV_STATE_FAULTED, "#PF at 0x401000, reading 0x10");
+    fake.personalities[1].registers =
+        (struct pv_registers){.rip = 0x401000, .vector = 14, .error_code = 4, .fault_address = 0x10};
+    add_personality(2, "done", PV_STATE_EXITED, "exit code -7");
+    fake.personalities[2].exit_code = -7;
+    fake.regions[0] = (struct pv_memory_info){.size = 0x9f000, .kind = PV_MEMORY_FREE};
+    fake.regions[1] =
+        (struct pv_memory_info){.base = 0x100000, .size = 1 << 24, .kind = PV_MEMORY_POOL, .owner = "monitor"};
+    fake.region_count = 2;
+    for (unsigned i = 0; i < FAKE_MEMORY; i++)
+        fake.memory[i] = (uint8_t)i;
+    fake.log = "[0.1] one\n[0.2] two \"quoted\"\n[0.3] three\n";
+    fake.config = "slice 1ms\npersonality monitor { }\n";
+    fake.config_errors = "";
+    fake.console = "kept\toutput\x80\n";
+    fake.typed = "";
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/level1.h"
+
+#include <stddef.h>
+
+#include "vmm/config.h"
+
+/// A turn of the default weight is a slice, so in units it is ten times the weight.
+enum { UNITS_PER_WEIGHT = LEVEL1_UNITS / (int)CONFIG_WEIGHT_DEFAULT };
+_Static_assert(LEVEL1_MAX_TURN >= (int)CONFIG_WEIGHT_MAX, "the heaviest entity earns no more in a round than a turn");
+_Static_assert(LEVEL1_MIN_TURN < (int)LEVEL1_ROUNDS, "the lightest entity earns its turn within the calendar");
+
+#define FRAME_TICKS_MAX (UINT64_C(1) << 62)
+
+/* ---- the calendar ---- */
+
+/// Puts an entity into the list of a round, `ahead` rounds from now.
+static void insert(struct level1 *l1, struct level1_entity *entity, uint64_t ahead)
+{
+    unsigned slot = (unsigned)((l1->round + ahead) % LEVEL1_ROUNDS);
+    struct level1_list *list = &l1->rounds[slot];
+    entity->slot = (uint8_t)slot;
+    entity->next = NULL;
+    entity->prev = list->last;
+    *(list->last ? &list->last->next : &list->first) = entity;
+    list->last = entity;
+    l1->occupied |= UINT64_C(1) << slot;
+}
+
+static void take_out(struct level1 *l1, struct level1_entity *entity)
+{
+    struct level1_list *list = &l1->rounds[entity->slot];
+    *(entity->prev ? &entity->prev->next : &list->first) = entity->next;
+    *(entity->next ? &entity->next->prev : &list->last) = entity->prev;
+    entity->next = entity->prev = NULL;
+    if (!list->first) {
+        l1->occupied &= ~(UINT64_C(1) << entity->slot);
+    }
+}
+
+/* ---- credit ---- */
+
+static uint64_t earned_in_round(const struct level1 *l1, const struct level1_entity *entity)
+{
+    return entity->weight * l1->unit;
+}
+
+uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity)
+{
+    uint64_t units = (uint64_t)entity->weight * UNITS_PER_WEIGHT;
+    units = units < LEVEL1_MIN_TURN ? LEVEL1_MIN_TURN : units > LEVEL1_MAX_TURN ? LEVEL1_MAX_TURN : units;
+    return units * l1->unit;
+}
+
+/// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the rest
+/// on, keeps ticks of overrun from changing the order of a ring.
+static int64_t missing(const struct level1 *l1, const struct level1_entity *entity)
+{
+    return (int64_t)level1_turn(l1, entity) - entity->credit + (int64_t)(earned_in_round(l1, entity) / 2);
+}
+
+static bool has_turn(const struct level1 *l1, const struct level1_entity *entity)
+{
+    return missing(l1, entity) < (int64_t)earned_in_round(l1, entity);
+}
+
+/// Lets a runnable entity wait for its next turn. Credit for the rounds that it waits is given in advance.
+static void enqueue(struct level1 *l1, struct level1_entity *entity)
+{
+    int64_t ticks = missing(l1, entity);
+    uint64_t rounds = ticks > 0 ? (uint64_t)ticks / earned_in_round(l1, entity) : 0;
+    if (rounds > LEVEL1_ROUNDS - 1) {
+        rounds = LEVEL1_ROUNDS - 1; // what is missing then is seen when it comes up
+    }
+    entity->credit += (int64_t)(rounds * earned_in_round(l1, entity));
+    insert(l1, entity, rounds);
+}
+
+/// Takes the next entity that has earned a turn out of the calendar, or NULL.
+static struct level1_entity *dequeue(struct level1 *l1)
+{
+    while (l1->occupied) {
+        unsigned from = (unsigned)(l1->round % LEVEL1_ROUNDS);
+        uint64_t ahead = from ? l1->occupied >> from | l1->occupied << (LEVEL1_ROUNDS - from) : l1->occupied;
+        l1->round += (unsigned)__builtin_ctzll(ahead);
+        struct level1_entity *entity = l1->rounds[l1->round % LEVEL1_ROUNDS].first;
+        take_out(l1, entity);
+        if (has_turn(l1, entity)) {
+            return entity;
+        }
+        enqueue(l1, entity);
+    }
+    return NULL;
+}
+
+/// Ends the current entity's turn.
+static void put_back(struct level1 *l1)
+{
+    struct level1_entity *entity = l1->current;
+    l1->current = NULL;
+    l1->free = false;
+    if (entity) {
+        enqueue(l1, entity);
+    }
+}
+
+/* ---- entities ---- */
+
+void level1_init(struct level1 *l1, uint64_t slice)
+{
+    *l1 = (struct level1){.policy = LEVEL1_WEIGHTED};
+    level1_set_slice(l1, slice);
+}
+
+void level1_entity_init(struct level1_entity *entity, uint32_t weight)
+{
+    *entity = (struct level1_entity){.weight = weight};
+}
+
+void level1_wake(struct level1 *l1, struct level1_entity *entity)
+{
+    if (!entity->runnable) {
+        entity->runnable = true;
+        enqueue(l1, entity);
+    }
+}
+
+static void drop_credit(struct level1_entity *entity)
+{
+    if (entity->credit > 0) {
+        entity->credit = 0;
+    }
+}
+
+void level1_sleep(struct level1 *l1, struct level1_entity *entity)
+{
+    if (!entity->runnable) {
+        return;
+    }
+    entity->runnable = false;
+    if (l1->current == entity) {
+        l1->current = NULL;
+        l1->free = false;
+    } else {
+        take_out(l1, entity);
+    }
+    drop_credit(entity);
+}
+
+void level1_yield(struct level1 *l1, struct level1_entity *entity)
+{
+    if (l1->current == entity) {
+        drop_credit(entity);
+        l1->left = 0;
+    }
+}
+
+void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
+{
+    if (l1->current != entity || l1->free) {
+        return;
+    }
+    int64_t most = LEVEL1_MAX_DEBT * (int64_t)level1_turn(l1, entity);
+    int64_t used = ticks < (uint64_t)most ? (int64_t)ticks : most;
+    l1->left -= used;
+    entity->credit -= used;
+    if (entity->credit < -most) {
+        entity->credit = -most;
+    }
+}
+
+void level1_set_weight(struct level1_entity *entity, uint32_t weight)
+{
+    entity->weight = weight;
+}
+
+void level1_set_slice(struct level1 *l1, uint64_t slice)
+{
+    uint64_t least = (LEVEL1_MIN_QUANTUM + LEVEL1_MIN_TURN - 1) / LEVEL1_MIN_TURN;
+    l1->unit = slice / LEVEL1_UNITS < least ? least : slice / LEVEL1_UNITS;
+}
+
+/* ---- weighted ---- */
+
+static struct level1_entity *pick_weighted(struct level1 *l1, uint64_t now, uint64_t *end)
+{
+    int64_t remnant = (int64_t)(l1->unit * LEVEL1_MIN_TURN / LEVEL1_REMNANT);
+    if (!l1->current || l1->left < remnant) {
+        put_back(l1);
+        l1->current = dequeue(l1);
+        l1->left = l1->current ? (int64_t)level1_turn(l1, l1->current) : 0;
+    }
+    l1->free = l1->current && !l1->occupied;
+    *end = l1->occupied ? now + (uint64_t)l1->left : LEVEL1_NO_END;
+    return l1->current;
+}
+
+void level1_use_weighted(struct level1 *l1)
+{
+    l1->policy = LEVEL1_WEIGHTED;
+}
+
+/* ---- frame ---- */
+
+bool level1_use_frame(struct level1 *l1, struct level1_slot *slots, uint32_t count, uint64_t start)
+{
+    uint64_t ticks = 0;
+    if (count == 0 || count > LEVEL1_MAX_SLOTS) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (slots[i].ticks < LEVEL1_MIN_QUANTUM || slots[i].ticks >= FRAME_TICKS_MAX - ticks) {
+            return false;
+        }
+        ticks += slots[i].ticks;
+        slots[i].end = ticks;
+    }
+    put_back(l1); // everybody waits in the calendar while it is not used
+    l1->policy = LEVEL1_FRAME;
+    l1->slots = slots;
+    l1->slot_count = count;
+    l1->slot = 0;
+    l1->frame_start = start;
+    l1->frame_ticks = ticks;
+    return true;
+}
+
+/// The first slot that ends after `offset` ticks of the frame.
+static uint32_t slot_at(const struct level1 *l1, uint64_t offset)
+{
+    uint32_t low = 0, high = l1->slot_count - 1;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (l1->slots[middle].end > offset) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+/// Brings the present slot and frame_start up to `now`. Both follow from the table's start alone: nothing drifts.
+static void advance(struct level1 *l1, uint64_t now)
+{
+    uint64_t offset = now - l1->frame_start;
+    if (offset < l1->slots[l1->slot].end) {
+        return;
+    }
+    uint64_t frames = offset / l1->frame_ticks;
+    uint32_t slot = slot_at(l1, offset % l1->frame_ticks);
+    l1->slots_missed += frames * l1->slot_count + slot - l1->slot - 1;
+    l1->frame_start += frames * l1->frame_ticks;
+    l1->slot = slot;
+}
+
+static struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_t *end)
+{
+    if ((int64_t)(now - l1->frame_start) < 0) {
+        *end = l1->frame_start;
+        return NULL;
+    }
+    advance(l1, now);
+    const struct level1_slot *slot = &l1->slots[l1->slot];
+    *end = l1->frame_start + slot->end;
+    return slot->entity && slot->entity->runnable ? slot->entity : NULL;
+}
+
+struct level1_entity *level1_pick(struct level1 *l1, uint64_t now, uint64_t *end)
+{
+    return l1->policy == LEVEL1_FRAME ? pick_frame(l1, now, end) : pick_weighted(l1, now, end);
+}
