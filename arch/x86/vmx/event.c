@@ -114,11 +114,11 @@ const char *vmx_event_flaw(const struct vmx_caps *caps, bool error_codes, const 
     if (!reserved_bits_clear(caps, event->info)) {
         return "reserved bits (30:12) must be 0";
     }
-    if ((event->info & INTERRUPTION_ERROR_CODE) != 0 && event->error_code >> 16 != 0) {
+    if ((event->info & INTERRUPTION_ERROR_CODE) != 0 && event->error >> 16 != 0) {
         *field = VMCS_ENTRY_EXCEPTION_ERROR_CODE;
         return "bits 31:16 must be 0 if the deliver-error-code bit is 1";
     }
-    if (vmx_event_has_length(event->info) && !length_allowed(caps, event->instruction_length)) {
+    if (vmx_event_has_length(event->info) && !length_allowed(caps, event->length)) {
         *field = VMCS_ENTRY_INSTRUCTION_LENGTH;
         return "the length must be in the range 1-15 (0-15 if IA32_VMX_MISC bit 30 is 1) for software interrupts, "
                "software exceptions and privileged software exceptions";
@@ -146,7 +146,7 @@ static bool activity_allows(uint32_t activity, uint32_t info)
 static enum vmx_event_verdict interrupt_verdict(const struct vmx_event_context *context)
 {
     bool blocked = (context->interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0;
-    return blocked || (context->rflags & RFLAGS_IF) == 0 ? EVENT_INTERRUPT_WINDOW : EVENT_INJECT_NOW;
+    return blocked || (context->rflags & RFLAGS_IF) == 0 ? EVENT_NEEDS_INTERRUPT_WINDOW : EVENT_READY;
 }
 
 /// Some processors refuse an NMI while there is blocking by STI (27.3.1.5), and an NMI-window exit may come in spite of that
@@ -155,9 +155,9 @@ static enum vmx_event_verdict interrupt_verdict(const struct vmx_event_context *
 static enum vmx_event_verdict nmi_verdict(const struct vmx_event_context *context)
 {
     if ((context->interruptibility & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS)) != 0) {
-        return EVENT_NMI_WINDOW;
+        return EVENT_NEEDS_NMI_WINDOW;
     }
-    return (context->interruptibility & INTERRUPTIBILITY_STI) != 0 ? EVENT_INTERRUPT_WINDOW : EVENT_INJECT_NOW;
+    return (context->interruptibility & INTERRUPTIBILITY_STI) != 0 ? EVENT_NEEDS_INTERRUPT_WINDOW : EVENT_READY;
 }
 
 enum vmx_event_verdict vmx_event_injectable(const struct vmx_event_context *context, const struct vmx_event *event)
@@ -176,7 +176,7 @@ enum vmx_event_verdict vmx_event_injectable(const struct vmx_event_context *cont
     case EVENT_NMI:
         return nmi_verdict(context);
     default:
-        return EVENT_INJECT_NOW; // exceptions and software events: nothing blocks them, and entry ends STI and MOV-SS blocking
+        return EVENT_READY; // exceptions and software events: nothing blocks them, and entry ends STI and MOV-SS blocking
     }
 }
 
@@ -188,8 +188,8 @@ static struct vmx_event for_entry(uint32_t info, uint32_t error, uint32_t length
     const uint32_t common = INTERRUPTION_VALID | INTERRUPTION_VECTOR | INTERRUPTION_TYPE | INTERRUPTION_ERROR_CODE;
     return (struct vmx_event){
         .info = info & common,
-        .error_code = (info & INTERRUPTION_ERROR_CODE) != 0 ? error : 0,
-        .instruction_length = vmx_event_has_length(info) ? length : 0,
+        .error = (info & INTERRUPTION_ERROR_CODE) != 0 ? error : 0,
+        .length = vmx_event_has_length(info) ? length : 0,
     };
 }
 

@@ -13,9 +13,9 @@ struct vmx_caps;
 
 /// The three VM-entry fields for event injection.
 struct vmx_event {
-    uint32_t info;               ///< VM-entry interruption information
-    uint32_t error_code;         ///< used when info has INTERRUPTION_ERROR_CODE
-    uint32_t instruction_length; ///< of the instruction, for software interrupts and exceptions
+    uint32_t info;   ///< VM-entry interruption information
+    uint32_t error;  ///< used when info has INTERRUPTION_ERROR_CODE
+    uint32_t length; ///< of the instruction, for software interrupts and exceptions
 };
 
 /// Guest state that decides about an event.
@@ -27,11 +27,11 @@ struct vmx_event_context {
 };
 
 enum vmx_event_verdict {
-    EVENT_INJECT_NOW,       ///< VM entry can inject it
-    EVENT_INTERRUPT_WINDOW, ///< it can after an interrupt-window exit
-    EVENT_NMI_WINDOW,       ///< it can after an NMI-window exit
-    EVENT_BLOCKED,          ///< not in this activity state (27.3.1.5), which no window exit ends
-    EVENT_INVALID,          ///< its fields make no event
+    EVENT_READY,                  ///< VM entry can inject it
+    EVENT_NEEDS_INTERRUPT_WINDOW, ///< it can after an interrupt-window exit
+    EVENT_NEEDS_NMI_WINDOW,       ///< it can after an NMI-window exit
+    EVENT_BLOCKED,                ///< not in this activity state (27.3.1.5), which no window exit ends
+    EVENT_INVALID,                ///< its fields make no event
 };
 
 static inline enum vmx_event_type vmx_event_type(uint32_t info)
