@@ -85,7 +85,7 @@ static struct level1_entity *dequeue(struct level1 *l1)
         l1->round += (unsigned)__builtin_ctzll(ahead);
         struct level1_entity *entity = l1->rounds[l1->round % LEVEL1_ROUNDS].first;
         take_out(l1, entity);
-        if (has_turn(l1, entity)) {
+        if (has_turn(l1, entity) || !l1->occupied) { // who is alone keeps nobody waiting
             return entity;
         }
         enqueue(l1, entity);
@@ -155,17 +155,24 @@ void level1_yield(struct level1 *l1, struct level1_entity *entity)
     }
 }
 
+/// The deepest debt, in ticks.
+static int64_t debt_limit(const struct level1 *l1, const struct level1_entity *entity)
+{
+    uint64_t turn = level1_turn(l1, entity), slice = LEVEL1_UNITS * l1->unit;
+    return (int64_t)(LEVEL1_MAX_DEBT * (turn > slice ? turn : slice));
+}
+
 void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
 {
     if (l1->current != entity || l1->free) {
         return;
     }
-    int64_t most = LEVEL1_MAX_DEBT * (int64_t)level1_turn(l1, entity);
-    int64_t used = ticks < (uint64_t)most ? (int64_t)ticks : most;
+    int64_t limit = debt_limit(l1, entity);
+    int64_t used = ticks < (uint64_t)limit ? (int64_t)ticks : limit;
     l1->left -= used;
     entity->credit -= used;
-    if (entity->credit < -most) {
-        entity->credit = -most;
+    if (entity->credit < -limit) {
+        entity->credit = -limit;
     }
 }
 

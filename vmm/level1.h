@@ -40,7 +40,7 @@ enum {
     LEVEL1_MIN_TURN = 50,      ///< units: a slice / 20
     LEVEL1_MAX_TURN = 10000,   ///< units: 10 slices
     LEVEL1_MIN_QUANTUM = 2000, ///< ticks: no turn is shorter
-    LEVEL1_MAX_DEBT = 16,      ///< turns; an entity that overran by more is forgiven the rest
+    LEVEL1_MAX_DEBT = 16,      ///< turns, or slices if those are longer; who overran by more is forgiven the rest
     LEVEL1_MAX_SLOTS = 256,    ///< of a frame
     LEVEL1_REMNANT = 8,        ///< a turn with less than 1/8 of the shortest turn left is over
 };

@@ -149,6 +149,7 @@ _Noreturn static void main_on_stack(void)
     start_cores();
     core->ready = true;
     machine_configure();
+    sched_configure(machine.slice_ticks);
     start_console();
     machine.tsc_ready = cpu_rdtsc();
     personality_create_all();

@@ -59,6 +59,7 @@ static void create_agents(struct personality *p)
         if (p->cores >> c & 1) {
             p->agents[i] = (struct agent){.personality = p, .core = &cores[c], .index = i};
             p->agents[i].call.agent = &p->agents[i];
+            level1_entity_init(&p->agents[i].entity, p->config->weight);
             i++;
         }
     }

@@ -21,11 +21,13 @@ struct list {
 
 /// What a core schedules. Touched by that core alone, but for the numbers, which others may read.
 static struct sched {
-    struct list ready;     ///< in turn; the current agent is not in it
+    struct level1 level1;  ///< who runs, among those that can
     struct list deadlines; ///< waiting agents with a deadline, earliest first
     struct agent *current;
-    uint64_t slice_end;
-    uint64_t timer; ///< what the local APIC timer is set to
+    uint64_t slice_end; ///< when level 1 wants to be asked again
+    uint64_t charged;   ///< TSC up to which the current agent's time was charged to level 1
+    bool repick;        ///< level 1 has to be asked
+    uint64_t timer;     ///< what the local APIC timer is set to
     uint64_t switches;
 } __attribute__((aligned(64))) scheds[PV_MAX_CORES];
 
@@ -53,14 +55,22 @@ static void list_remove(struct list *list, struct agent *agent)
 static void make_ready(struct sched *s, struct agent *agent)
 {
     agent->state = AGENT_READY;
-    list_insert_before(&s->ready, NULL, agent);
+    level1_wake(&s->level1, &agent->entity);
+    s->repick = true;
 }
 
 void sched_init_core(void)
 {
     struct core *core = core_self();
     core->tsc_start = core->stamp = cpu_rdtsc();
-    self()->timer = UINT64_MAX;
+    self()->timer = self()->slice_end = UINT64_MAX;
+}
+
+void sched_configure(uint64_t slice)
+{
+    for (uint32_t i = 0; i < core_count; i++) {
+        level1_init(&scheds[i].level1, slice);
+    }
 }
 
 struct agent *sched_current(void)
@@ -74,8 +84,15 @@ void sched_start(struct agent *agent)
     make_ready(self(), agent);
 }
 
+static void charge_current(struct sched *s)
+{
+    uint64_t now = core_self()->stamp;
+    level1_charge(&s->level1, &s->current->entity, now - s->charged);
+    s->charged = now;
+}
+
 /// Leaves the core without a current agent; sched_settle finds the next.
-static void drop_current(struct sched *s)
+static void leave_current(struct sched *s)
 {
     struct core *core = core_self();
     struct agent *agent = s->current;
@@ -86,6 +103,15 @@ static void drop_current(struct sched *s)
     }
     s->current = NULL;
     core_set_current(core, NULL);
+}
+
+/// The current agent cannot run any more.
+static void drop_current(struct sched *s)
+{
+    charge_current(s);
+    level1_sleep(&s->level1, &s->current->entity);
+    leave_current(s);
+    s->repick = true;
 }
 
 /// Takes a waiting agent out of the wait.
@@ -108,7 +134,7 @@ void sched_stop(struct agent *agent)
         drop_current(s);
         break;
     case AGENT_READY:
-        list_remove(&s->ready, agent);
+        level1_sleep(&s->level1, &agent->entity);
         break;
     case AGENT_WAITING:
         end_wait(s, agent);
@@ -123,11 +149,9 @@ void sched_stop(struct agent *agent)
 void sched_yield(void)
 {
     struct sched *s = self();
-    struct agent *agent = s->current;
-    if (agent && s->ready.first) {
-        drop_current(s);
-        make_ready(s, agent);
-    }
+    charge_current(s);
+    level1_yield(&s->level1, &s->current->entity);
+    s->repick = true;
 }
 
 static uint32_t take_events(struct agent *agent, uint32_t mask)
@@ -217,7 +241,7 @@ void sched_unblock(struct agent *agent)
     message_send(agent->core, &agent->call.message);
 }
 
-/// Wakes those whose deadline has come, ends a slice that is over.
+/// Wakes those whose deadline has come; has level 1 asked when a slice is over.
 static void handle_time(struct sched *s, uint64_t now)
 {
     while (s->deadlines.first && s->deadlines.first->deadline <= now) {
@@ -226,10 +250,7 @@ static void handle_time(struct sched *s, uint64_t now)
     if (core_self()->bsp && console_needs_poll()) {
         console_poll();
     }
-    if (s->current && now >= s->slice_end) {
-        sched_yield();
-        s->slice_end = now + machine.slice_ticks; // when there is nobody else
-    }
+    s->repick |= now >= s->slice_end;
 }
 
 void sched_timer(void)
@@ -272,27 +293,50 @@ static void set_timer(struct sched *s, uint64_t at)
 void sched_enter_ring3(void)
 {
     struct sched *s = self();
-    uint64_t at = s->ready.first ? sched_horizon() : next_deadline(s);
+    uint64_t at = sched_horizon();
     if (at < s->timer) { // one that fires too early does no harm
         set_timer(s, at);
     }
 }
 
-/// Makes the first of the ready agents current.
-static void pick(struct sched *s, struct core *core)
+/// Makes an agent current.
+static void enter(struct sched *s, struct core *core, struct agent *agent)
 {
-    struct agent *agent = s->ready.first;
-    list_remove(&s->ready, agent);
     agent->state = AGENT_RUNNING;
     agent->switches++;
     agent->clock_ring3 = core->clock[CLOCK_RING3];
     agent->clock_guest = core->clock[CLOCK_GUEST];
     s->switches++;
     s->current = agent;
-    s->slice_end = core->stamp + machine.slice_ticks;
+    s->charged = core->stamp;
     core_set_current(core, &agent->regs);
     if (agent->regs.kind == REGS_GUEST) {
-        vcpu_switch_in(agent);
+        vcpu_switch_in(agent); // may find that its run is over; then it goes on in ring 3
+    }
+}
+
+/// Asks level 1 who runs now, and switches to that agent.
+static void repick(struct sched *s, struct core *core)
+{
+    s->repick = false;
+    if (s->current) {
+        charge_current(s);
+    }
+    uint64_t end = s->slice_end;
+    struct level1_entity *entity = level1_pick(&s->level1, core->stamp, &s->slice_end);
+    struct agent *next = entity ? (struct agent *)((char *)entity - offsetof(struct agent, entity)) : NULL;
+    if (next == s->current) {
+        if (next && next->regs.kind == REGS_GUEST && end != s->slice_end) {
+            vcpu_rearm(next);
+        }
+        return;
+    }
+    if (s->current) {
+        s->current->state = AGENT_READY;
+        leave_current(s);
+    }
+    if (next) {
+        enter(s, core, next);
     }
 }
 
@@ -300,8 +344,8 @@ void sched_settle(void)
 {
     struct sched *s = self();
     struct core *core = core_self();
-    while (!s->current && s->ready.first) {
-        pick(s, core); // may find that the agent's guest cannot be entered; then it goes on in ring 3
+    if (s->repick) {
+        repick(s, core);
     }
     if (s->current && s->current->regs.kind == REGS_GUEST) {
         // The preemption timer watches the time now; an APIC timer that fires meanwhile would only cost an exit.
@@ -310,10 +354,13 @@ void sched_settle(void)
         }
         return;
     }
-    if (s->current) {
-        core_load_root(core, s->current->personality->root);
-    }
-    set_timer(s, s->current && s->ready.first ? sched_horizon() : next_deadline(s));
+    core_load_root(core, s->current ? s->current->personality->root : paging_kernel_root());
+    set_timer(s, sched_horizon());
+}
+
+void sched_set_weight(struct agent *agent, uint32_t weight)
+{
+    level1_set_weight(&agent->entity, weight);
 }
 
 struct sched_times sched_times(const struct core *core)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Agents on a core: round-robin with a time slice, events with deadlines. An agent belongs to one core for good; its
+ * Agents on a core: level 1 (vmm/level1.h) says who runs; events with deadlines say who can. An agent belongs to one core for good; its
  * state, queues and timer are touched by that core alone (others send messages, vmm/message.h). Functions here run on
  * the agent's core unless they say otherwise. They only decide; core_resume() then runs whoever is current.
  */
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "arch/x86/regs.h"
+#include "vmm/level1.h"
 #include "vmm/message.h"
 
 struct core;
@@ -46,7 +47,8 @@ struct agent {
     uint32_t events;           ///< pending; set by any core
     uint32_t wait_mask;        ///< while AGENT_WAITING
     uint64_t deadline;         ///< while AGENT_WAITING; UINT64_MAX: none
-    struct agent *next, *prev; ///< in the ready list, or in the list of deadlines
+    struct agent *next, *prev; ///< in the list of deadlines
+    struct level1_entity entity;
     struct message wake_message, stop_message, start_message;
     struct remote_call call;
     uint64_t switches;
@@ -67,6 +69,8 @@ static inline struct agent *agent_of(struct regs *regs)
 
 /// Starts the accounting of this core. Once, before anything else here.
 void sched_init_core(void);
+/// Level 1's slice for all cores, in ticks. At boot, before the first agent starts.
+void sched_configure(uint64_t slice);
 /// This core's current agent, or NULL.
 struct agent *sched_current(void);
 /// Makes a stopped agent ready; its registers are set.
@@ -93,6 +97,8 @@ uint64_t sched_horizon(void);
 void sched_enter_ring3(void);
 /// To be called at the end of an entry to ring 0 that may have changed who should run: switches, sets the timer.
 void sched_settle(void);
+/// A new weight, which counts from the next turn on. On the agent's core.
+void sched_set_weight(struct agent *agent, uint32_t weight);
 /// Where a core's time went, up to when it was last in ring 0. Any core.
 struct sched_times sched_times(const struct core *core);
 

@@ -170,10 +170,11 @@ static void shoot_down(struct agent *agent, struct space *space)
     uint64_t others = __atomic_load_n(&space->cores, __ATOMIC_SEQ_CST) & ~(UINT64_C(1) << agent->core->id);
     agent->call.arguments[0] = (uint64_t)space;
     agent->call.finish = finish_unmap;
-    space->pending = 1 + (uint32_t)__builtin_popcountll(others);
+    space->pending = 1;
     sched_block(agent);
     for (uint32_t core = 0; core < core_count; core++) {
         if (others >> core & 1) {
+            __atomic_fetch_add(&space->pending, 1, __ATOMIC_RELAXED);
             space->kicks[core].run = run_kick;
             message_send(&cores[core], &space->kicks[core]);
         }

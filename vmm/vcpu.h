@@ -81,6 +81,8 @@ void vcpu_switch_out(struct agent *agent);
 void vcpu_finish_run(struct agent *agent, int64_t result);
 /// The preemption timer fired in the agent's guest.
 void vcpu_timer(struct agent *agent);
+/// The time at which the core has to look again has changed: arms the timer anew.
+void vcpu_rearm(struct agent *agent);
 /// Ends the run of an agent (or NULL) whose vcpu was kicked.
 void vcpu_check_kick(struct agent *agent);
 /// VMPTRLD, unless it is current.

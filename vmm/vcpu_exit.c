@@ -7,6 +7,7 @@
 #include "arch/x86/fpu.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/upcalls.h"
+#include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/panic.h"
@@ -117,21 +118,26 @@ static void finish_debug_exception(void)
 static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
 {
     uint32_t vector = info & INTERRUPTION_VECTOR;
+    struct vmx_exit_events exit;
+    struct vmx_event event;
     if (vector == VECTOR_MC) {
         panic("#MC machine check in a guest of %s", vcpu->owner->config->name);
     }
-    if (vector > 31 || (vcpu->wanted_exceptions & 1u << vector)) {
+    if (vector >= VECTOR_EXCEPTIONS || (vcpu->wanted_exceptions & 1u << vector)) {
         return false;
+    }
+    vcpu_read_events(&exit, EXIT_REASON_EXCEPTION_NMI);
+    if (exit.vectoring_info & INTERRUPTION_VALID) {
+        return true; // in the delivery of another event, which is injected again and raises it again
     }
     if (vector == VECTOR_DB) {
         finish_debug_exception();
     }
-    if (vmcs_read(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID) {
-        return true; // in the delivery of another event, which is injected again and raises it again
+    if (vmx_reflect(&exit, &event)) {
+        vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
+        vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error);
+        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.length);
     }
-    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info & ~INTERRUPTION_NMI_UNBLOCKING);
-    vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE));
-    vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
     return true;
 }
 
@@ -213,7 +219,7 @@ void vcpu_exit(struct vcpu *vcpu)
     reason &= EXIT_REASON_BASIC;
     uint32_t vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_INFO);
     if (vectoring & INTERRUPTION_VALID) {
-        vcpu_reinject(vcpu, vectoring);
+        vcpu_reinject(reason);
     }
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
         vcpu->absorbed[reason]++;

@@ -173,14 +173,20 @@ void vcpu_timer(struct agent *agent)
     }
     charge(core, vcpu);
     sched_guest_timer();
-    if (sched_current() == agent) {
-        if (vcpu->budget == 0) {
-            vcpu_finish_run(agent, PV_RUN_BUDGET);
-        } else {
-            arm_timer(core, vcpu);
-        }
+    if (vcpu->budget == 0) {
+        vcpu_finish_run(agent, PV_RUN_BUDGET);
+    } else {
+        vcpu->timer_end = 0; // fired: has to be armed again if the agent stays
     }
     sched_settle();
+    if (sched_current() == agent && agent->regs.kind == REGS_GUEST && agent->regs.guest->timer_end == 0) {
+        arm_timer(core, vcpu);
+    }
+}
+
+void vcpu_rearm(struct agent *agent)
+{
+    arm_timer(agent->core, agent->regs.guest);
 }
 
 /* ---- the system calls ---- */

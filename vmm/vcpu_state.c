@@ -114,13 +114,20 @@ static void set_primary(struct vcpu *vcpu, uint32_t controls)
     }
 }
 
+static void write_event(const struct vmx_event *event)
+{
+    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event->info);
+    vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event->error);
+    vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event->length);
+}
+
 void vcpu_take_event(struct vcpu *vcpu)
 {
     struct pv_vcpu_state *s = vcpu->state;
     struct vmx_event event = {
         .info = __atomic_load_n(&s->inject, __ATOMIC_RELAXED),
-        .error_code = __atomic_load_n(&s->inject_error, __ATOMIC_RELAXED),
-        .instruction_length = __atomic_load_n(&s->inject_length, __ATOMIC_RELAXED),
+        .error = __atomic_load_n(&s->inject_error, __ATOMIC_RELAXED),
+        .length = __atomic_load_n(&s->inject_length, __ATOMIC_RELAXED),
     };
     uint32_t windows = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW;
     uint32_t primary = (vcpu->primary & ~windows) | (vcpu->wanted_windows & windows);
@@ -132,20 +139,26 @@ void vcpu_take_event(struct vcpu *vcpu)
         set_primary(vcpu, primary | PRIMARY_INTERRUPT_WINDOW); // one event an entry: the interrupted one goes first
         return;
     }
-    switch (vmx_event_injectable(&event, vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_GUEST_RFLAGS),
-                                 (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
-                                 (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY))) {
-    case EVENT_INJECT_NOW:
-        vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
-        vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
-        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
+    struct vmx_event_context context = {
+        .caps = &vmx_caps,
+        .cr0 = vmcs_read(VMCS_GUEST_CR0),
+        .rflags = vmcs_read(VMCS_GUEST_RFLAGS),
+        .secondary = vcpu->secondary,
+        .interruptibility = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
+        .activity = (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY),
+    };
+    switch (vmx_event_injectable(&context, &event)) {
+    case EVENT_READY:
+        write_event(&event);
         s->inject = 0;
         break;
-    case EVENT_INTERRUPT_WINDOW:
+    case EVENT_NEEDS_INTERRUPT_WINDOW:
         primary |= PRIMARY_INTERRUPT_WINDOW;
         break;
-    case EVENT_NMI_WINDOW:
+    case EVENT_NEEDS_NMI_WINDOW:
         primary |= PRIMARY_NMI_WINDOW;
+        break;
+    case EVENT_BLOCKED: // stays in the page: the personality has to change the activity state first
         break;
     case EVENT_INVALID:
         s->inject = 0; // not an event; entering with it would only fail
@@ -154,15 +167,30 @@ void vcpu_take_event(struct vcpu *vcpu)
     set_primary(vcpu, primary);
 }
 
-void vcpu_reinject(struct vcpu *vcpu, uint32_t vectoring)
+void vcpu_read_events(struct vmx_exit_events *exit, uint32_t reason)
 {
-    (void)vcpu;
+    *exit = (struct vmx_exit_events){
+        .reason = reason,
+        .qualification = vmcs_read(VMCS_EXIT_QUALIFICATION),
+        .interruption_info = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO),
+        .interruption_error = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE),
+        .vectoring_info = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_INFO),
+        .vectoring_error = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE),
+        .instruction_length = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH),
+    };
+}
+
+void vcpu_reinject(uint32_t reason)
+{
+    struct vmx_exit_events exit;
     struct vmx_event event;
-    if (vmx_reinject(vectoring, (uint32_t)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE),
-                     (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH), &event)) {
-        vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
-        vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error_code);
-        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.instruction_length);
+    uint32_t before = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY), interruptibility = before;
+    vcpu_read_events(&exit, reason);
+    if (vmx_reinject(&exit, &event, &interruptibility)) {
+        write_event(&event);
+        if (interruptibility != before) {
+            vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 struct vcpu;
+struct vmx_exit_events;
 
 /// Before an entry by vcpu_run: writes the groups that the personality made dirty, and its event.
 void vcpu_take_state(struct vcpu *vcpu);
@@ -13,7 +14,9 @@ void vcpu_take_state(struct vcpu *vcpu);
 void vcpu_take_event(struct vcpu *vcpu);
 /// At a delivered exit: exit information, and the groups that the personality wants.
 void vcpu_give_state(struct vcpu *vcpu, uint32_t reason);
-/// Puts an event whose delivery this exit interrupted into the VMCS again. vectoring: the valid IDT-vectoring information.
-void vcpu_reinject(struct vcpu *vcpu, uint32_t vectoring);
+/// The fields of the exit that tell about events.
+void vcpu_read_events(struct vmx_exit_events *exit, uint32_t reason);
+/// Puts the event whose delivery this exit interrupted into the VMCS again. The IDT-vectoring information is valid.
+void vcpu_reinject(uint32_t reason);
 
 #endif

@@ -238,7 +238,7 @@ enum { INJECT_TYPE_SHIFT = 8 };
 
 bool pv_inject(struct pv_vcpu_state *state, enum pv_inject_type type, uint8_t vector)
 {
-    if (pv_inject_pending(state))
+    if (pv_inject_pending(state) || (state->vectoring_info & PV_INJECT_VALID) != 0)
         return false;
     state->inject_error = 0;
     state->inject_length = 0;
@@ -253,16 +253,4 @@ bool pv_inject_error(struct pv_vcpu_state *state, uint8_t vector, uint32_t error
     state->inject |= PV_INJECT_ERROR_CODE;
     state->inject_error = error;
     return true;
-}
-
-/// Bit 12 of the IDT-vectoring information is undefined, and reserved on entry (SDM Vol. 3C 25.9.3, 25.8.3).
-#define VECTORING_UNDEFINED (UINT32_C(1) << 12)
-
-void pv_reinject(struct pv_vcpu_state *state)
-{
-    if ((state->vectoring_info & PV_INJECT_VALID) == 0 || pv_inject_pending(state))
-        return;
-    state->inject = state->vectoring_info & ~VECTORING_UNDEFINED;
-    state->inject_error = state->vectoring_error;
-    state->inject_length = state->exit_instruction_length;
 }

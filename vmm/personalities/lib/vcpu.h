@@ -256,13 +256,12 @@ static inline bool pv_inject_pending(const struct pv_vcpu_state *state)
     return (state->inject & PV_INJECT_VALID) != 0;
 }
 
-/// Puts an event where the next entry takes it. False when another is there.
+/// Puts an event where the next entry takes it; the multiplexer holds it back until the guest can. False: not now,
+/// because another one waits there, or because the last exit interrupted the delivery of one (vectoring_info), which the
+/// next entry repeats. Whoever wants to replace that one clears vectoring_info.
 bool pv_inject(struct pv_vcpu_state *state, enum pv_inject_type type, uint8_t vector);
 
 /// The same for an exception with an error code.
 bool pv_inject_error(struct pv_vcpu_state *state, uint8_t vector, uint32_t error);
-
-/// Puts an event whose delivery the last exit interrupted back. To call after every exit that is not about the event.
-void pv_reinject(struct pv_vcpu_state *state);
 
 #endif
