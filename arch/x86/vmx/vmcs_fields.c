@@ -206,17 +206,17 @@ static const struct vmcs_field_info fields[] = {
     {VMCS_HOST_INTERRUPT_SSP_TABLE, "host_interrupt_ssp_table"},
 };
 
-enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
+_Static_assert(sizeof(fields) / sizeof(fields[0]) == VMCS_FIELD_COUNT, "one entry for each of enum vmcs_field");
 
 const struct vmcs_field_info *vmcs_fields(size_t *count)
 {
-    *count = FIELDS;
+    *count = VMCS_FIELD_COUNT;
     return fields;
 }
 
-const struct vmcs_field_info *vmcs_field_by_encoding(uint32_t encoding)
+size_t vmcs_field_index(uint32_t encoding)
 {
-    size_t low = 0, high = FIELDS;
+    size_t low = 0, high = VMCS_FIELD_COUNT;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (fields[middle].encoding < encoding) {
@@ -225,7 +225,13 @@ const struct vmcs_field_info *vmcs_field_by_encoding(uint32_t encoding)
             high = middle;
         }
     }
-    return low < FIELDS && fields[low].encoding == encoding ? &fields[low] : NULL;
+    return low < VMCS_FIELD_COUNT && fields[low].encoding == encoding ? low : VMCS_FIELD_COUNT;
+}
+
+const struct vmcs_field_info *vmcs_field_by_encoding(uint32_t encoding)
+{
+    size_t index = vmcs_field_index(encoding);
+    return index < VMCS_FIELD_COUNT ? &fields[index] : NULL;
 }
 
 static char lower(char c)
@@ -244,7 +250,7 @@ static bool same_name(const char *name, const char *any_case)
 
 const struct vmcs_field_info *vmcs_field_by_name(const char *name)
 {
-    for (size_t i = 0; i < FIELDS; i++) {
+    for (size_t i = 0; i < VMCS_FIELD_COUNT; i++) {
         if (same_name(fields[i].name, name)) {
             return &fields[i];
         }

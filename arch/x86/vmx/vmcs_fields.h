@@ -253,10 +253,14 @@ struct vmcs_field_info {
     const char *name; ///< as in the enum, in lower case and without its prefix: "guest_rip"
 };
 
-/// The fields in order of encoding; *count: how many.
+enum { VMCS_FIELD_COUNT = 199 };
+
+/// The fields in order of encoding; *count: VMCS_FIELD_COUNT.
 const struct vmcs_field_info *vmcs_fields(size_t *count);
 /// NULL: no such field (or the encoding of an upper half).
 const struct vmcs_field_info *vmcs_field_by_encoding(uint32_t encoding);
+/// Place of a field in that order; VMCS_FIELD_COUNT: no such field.
+size_t vmcs_field_index(uint32_t encoding);
 /// The letters' case does not matter. NULL: no such field.
 const struct vmcs_field_info *vmcs_field_by_name(const char *name);
 
