@@ -49,3 +49,4 @@ GUEST_OWNERS := $(BUILD)/personality/vmm/personalities/tiny/guests.asm.o \
     $(BUILD)/personality/vmm/personalities/chaos/guests.asm.o
 $(GUEST_OWNERS): $(GUEST_BINS)
 $(GUEST_OWNERS): NASM += -I$(BUILD)/
+$(BUILD)/personality/vmm/personalities/tiny/%.c.o $(BUILD)/personality/vmm/personalities/chaos/%.c.o: RING3 += -I.
