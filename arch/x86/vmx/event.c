@@ -126,8 +126,7 @@ const char *vmx_event_flaw(const struct vmx_caps *caps, bool error_codes, const 
     return NULL;
 }
 
-/// Events that an inactive guest takes, SDM Vol. 3C 27.3.1.5.
-static bool activity_allows(uint32_t activity, uint32_t info)
+bool vmx_event_activity(uint32_t activity, uint32_t info)
 {
     enum vmx_event_type type = vmx_event_type(info);
     switch (activity) {
@@ -167,7 +166,7 @@ enum vmx_event_verdict vmx_event_injectable(const struct vmx_event_context *cont
     if ((event->info & INTERRUPTION_VALID) == 0 || vmx_event_flaw(context->caps, error_codes, event, &field) != NULL) {
         return EVENT_INVALID;
     }
-    if (!activity_allows(context->activity, event->info)) {
+    if (!vmx_event_activity(context->activity, event->info)) {
         return EVENT_BLOCKED;
     }
     switch (vmx_event_type(event->info)) {

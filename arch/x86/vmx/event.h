@@ -52,6 +52,8 @@ bool vmx_event_error_codes(uint64_t cr0, uint32_t secondary);
 /// The first rule of 27.2.1.3 that a valid event (bit 31) breaks, in the SDM's words; *field: where. NULL: none.
 const char *vmx_event_flaw(const struct vmx_caps *caps, bool error_codes, const struct vmx_event *event,
                            enum vmcs_field *field);
+/// Whether an activity state other than active lets an event in (27.3.1.5).
+bool vmx_event_activity(uint32_t activity, uint32_t info);
 /// Whether the guest can take an event now, or what to wait for. An event without INTERRUPTION_VALID is EVENT_INVALID.
 enum vmx_event_verdict vmx_event_injectable(const struct vmx_event_context *context, const struct vmx_event *event);
 
