@@ -26,12 +26,15 @@
 
 #include <polyvisor/abi.h>
 
+#define CONFIG_IDLE UINT32_MAX ///< a slot in which nobody runs
+
 enum {
     CONFIG_MAX_PERSONALITIES = 128,
     CONFIG_MAX_TEXT = 65536, ///< bytes of configuration
     CONFIG_MAX_FILES = 126,  ///< different files (images and modules) in one configuration
     CONFIG_ERROR_SIZE = 512,
-    CONFIG_MAX_GRANTS = 16,   ///< of each kind, a personality
+    CONFIG_MAX_SLOTS = 64,  ///< of the frame table
+    CONFIG_MAX_GRANTS = 16, ///< of each kind, a personality
     CONFIG_WEIGHT_DEFAULT = 100,
     CONFIG_WEIGHT_MAX = 10000,
     CONFIG_QUOTA_DEFAULT = 1 << 20,
@@ -73,8 +76,18 @@ struct config_personality {
     struct config_place place, image_place, cores_place, memory_place;
 };
 
+/// A slot of the frame policy's cyclic table.
+struct config_slot {
+    uint32_t personality; ///< index, or CONFIG_IDLE
+    uint32_t us;
+    struct config_place place;
+};
+
 struct config {
     uint32_t slice_us;
+    enum pv_policy policy;
+    uint32_t slot_count;
+    struct config_slot slots[CONFIG_MAX_SLOTS];
     uint32_t personality_count;
     struct config_personality personalities[CONFIG_MAX_PERSONALITIES];
     uint32_t file_count; ///< different file names, in order of first mention

@@ -9,23 +9,17 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/tsc.h"
 #include "vmm/crash.h"
+#include "vmm/debug_call.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/personality.h"
 #include "vmm/user.h"
+#include "vmm/vcpu.h"
 #include "vmm/version.h"
 
 enum { TEXT_CHUNK = 512 };
 
-struct call {
-    struct regs *regs;
-    uint64_t a1, a2, buffer, size;
-};
-
-typedef int64_t operation(const struct call *call);
-
-/// Writes record number `index` of a list, when the buffer has room for it.
-static bool put_record(const struct call *call, uint64_t index, const void *record, uint64_t size)
+bool debug_put_record(const struct debug_call *call, uint64_t index, const void *record, uint64_t size)
 {
     return (index + 1) * size > call->size || user_write(call->buffer + index * size, record, size);
 }
@@ -43,7 +37,7 @@ static uint64_t core_syscalls(const struct core *core)
     return sum;
 }
 
-static int64_t list_cores(const struct call *call)
+static int64_t list_cores(const struct debug_call *call)
 {
     for (uint32_t i = 0; i < core_count; i++) {
         const struct core *c = &cores[i];
@@ -65,11 +59,27 @@ static int64_t list_cores(const struct call *call)
             .syscalls = core_syscalls(c),
         };
         pv_strcopy(info.why, sizeof(info.why), c->why);
-        if (!put_record(call, i, &info, sizeof(info))) {
+        if (!debug_put_record(call, i, &info, sizeof(info))) {
             return PV_ERR_FAULT;
         }
     }
     return core_count;
+}
+
+static void count_exits(struct personality *p, struct pv_personality_info *info)
+{
+    lock_take(&p->lock); // vcpus come and go
+    info->exits_absorbed = p->exits_absorbed;
+    info->exits_delivered = p->exits_delivered;
+    for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
+        const struct vcpu *v = p->vcpus[i];
+        for (uint32_t reason = 0; v && reason < EXIT_REASONS; reason++) {
+            info->exits_absorbed += v->absorbed[reason];
+            info->exits_delivered += v->delivered[reason];
+        }
+        info->vcpus += v != NULL;
+    }
+    lock_drop(&p->lock);
 }
 
 static void describe_personality(struct personality *p, struct pv_personality_info *info)
@@ -78,7 +88,7 @@ static void describe_personality(struct personality *p, struct pv_personality_in
         .id = p->id,
         .state = personality_state(p),
         .cores = p->cores,
-        .weight = p->config->weight,
+        .weight = p->weight,
         .flags = p->config->debug ? PV_INFO_DEBUG : 0,
         .agents = p->agent_count,
         .restarts = p->restarts,
@@ -89,6 +99,7 @@ static void describe_personality(struct personality *p, struct pv_personality_in
         .exit_code = p->exit_code,
         .registers = p->registers,
     };
+    count_exits(p, info);
     for (uint32_t i = 0; i < p->agent_count; i++) {
         info->switches += p->agents[i].switches;
         info->ticks_ring3 += p->agents[i].ticks_ring3;
@@ -100,12 +111,12 @@ static void describe_personality(struct personality *p, struct pv_personality_in
     pv_strcopy(info->why, sizeof(info->why), p->why);
 }
 
-static int64_t list_personalities(const struct call *call)
+static int64_t list_personalities(const struct debug_call *call)
 {
     for (uint32_t i = 0; i < personality_count; i++) {
         struct pv_personality_info info;
         describe_personality(&personalities[i], &info);
-        if (!put_record(call, i, &info, sizeof(info))) {
+        if (!debug_put_record(call, i, &info, sizeof(info))) {
             return PV_ERR_FAULT;
         }
     }
@@ -123,20 +134,20 @@ static const char *memory_owner(const struct memmap_region *r)
     return r->owner < personality_count ? personalities[r->owner].config->name : "";
 }
 
-static int64_t list_memory(const struct call *call)
+static int64_t list_memory(const struct debug_call *call)
 {
     for (uint32_t i = 0; i < machine.memory.count; i++) {
         const struct memmap_region *r = &machine.memory.regions[i];
         struct pv_memory_info info = {.base = r->base, .size = r->size, .kind = r->kind};
         pv_strcopy(info.owner, sizeof(info.owner), memory_owner(r));
-        if (!put_record(call, i, &info, sizeof(info))) {
+        if (!debug_put_record(call, i, &info, sizeof(info))) {
             return PV_ERR_FAULT;
         }
     }
     return machine.memory.count;
 }
 
-static int64_t list_machine(const struct call *call)
+static int64_t list_machine(const struct debug_call *call)
 {
     struct pv_machine_info info = {
         .flags =
@@ -153,12 +164,12 @@ static int64_t list_machine(const struct call *call)
     pv_strcopy(info.version, sizeof(info.version), version_text);
     pv_strcopy(info.loader, sizeof(info.loader), machine.boot.loader);
     pv_strcopy(info.tsc_source, sizeof(info.tsc_source), tsc_source());
-    return put_record(call, 0, &info, sizeof(info)) ? 1 : PV_ERR_FAULT;
+    return debug_put_record(call, 0, &info, sizeof(info)) ? 1 : PV_ERR_FAULT;
 }
 
 /* ---- texts ---- */
 
-static int64_t read_console(const struct call *call, struct console *console)
+static int64_t read_console(const struct debug_call *call, struct console *console)
 {
     char chunk[TEXT_CHUNK];
     uint64_t position = call->a1, done = 0;
@@ -177,17 +188,17 @@ static int64_t read_console(const struct call *call, struct console *console)
     return (int64_t)done;
 }
 
-static int64_t read_log(const struct call *call)
+static int64_t read_log(const struct debug_call *call)
 {
     return read_console(call, console_log());
 }
 
-static int64_t read_kept_console(const struct call *call)
+static int64_t read_kept_console(const struct debug_call *call)
 {
     return call->a2 < personality_count ? read_console(call, &personalities[call->a2].console) : PV_ERR_NOT_FOUND;
 }
 
-static int64_t read_config(const struct call *call)
+static int64_t read_config(const struct debug_call *call)
 {
     const char *text = call->a2 ? machine.config_errors : machine.config_text;
     uint64_t size = call->a2 ? strlen(machine.config_errors) : machine.config_size;
@@ -201,7 +212,7 @@ static int64_t read_config(const struct call *call)
     return user_write(call->buffer, text + call->a1, bytes) ? (int64_t)bytes : PV_ERR_FAULT;
 }
 
-static int64_t peek(const struct call *call)
+static int64_t peek(const struct debug_call *call)
 {
     for (uint64_t done = 0; done < call->size;) {
         const struct memmap_region *r = memmap_find(&machine.memory, call->a1 + done);
@@ -251,10 +262,9 @@ static void run_cpuid(struct message *message)
     sched_unblock(call->agent);
 }
 
-/// Lets a core do something and the caller wait for it.
-static int64_t call_core(const struct call *call, void (*run)(struct message *), uint64_t bytes)
+int64_t debug_call_core(const struct debug_call *call, uint64_t core, void (*run)(struct message *), uint64_t bytes)
 {
-    if (call->a1 >= core_count || cores[call->a1].state == PV_CORE_ABSENT) {
+    if (core >= core_count || cores[core].state == PV_CORE_ABSENT) {
         return PV_ERR_NOT_FOUND;
     }
     if (call->size < bytes) {
@@ -263,23 +273,24 @@ static int64_t call_core(const struct call *call, void (*run)(struct message *),
     struct agent *agent = agent_of(call->regs);
     struct remote_call *remote = &agent->call;
     remote->arguments[0] = call->a2;
+    remote->arguments[1] = call->a1;
     remote->arguments[2] = call->buffer;
     remote->arguments[3] = bytes;
     remote->finish = finish_remote;
     remote->message.run = run;
     sched_block(agent);
-    message_send(&cores[call->a1], &remote->message);
+    message_send(&cores[core], &remote->message);
     return PV_OK;
 }
 
-static int64_t read_msr(const struct call *call)
+static int64_t read_msr(const struct debug_call *call)
 {
-    return call->a2 > UINT32_MAX ? PV_ERR_INVALID : call_core(call, run_msr, sizeof(uint64_t));
+    return call->a2 > UINT32_MAX ? PV_ERR_INVALID : debug_call_core(call, call->a1, run_msr, sizeof(uint64_t));
 }
 
-static int64_t read_cpuid(const struct call *call)
+static int64_t read_cpuid(const struct debug_call *call)
 {
-    return call_core(call, run_cpuid, sizeof(struct pv_cpuid));
+    return debug_call_core(call, call->a1, run_cpuid, sizeof(struct pv_cpuid));
 }
 
 /* ---- personalities ---- */
@@ -296,7 +307,7 @@ static int64_t finish_restart(struct remote_call *call)
     return personality_start(p) ? PV_OK : PV_ERR_STATE;
 }
 
-static int64_t stop_then(const struct call *call, int64_t (*finish)(struct remote_call *))
+static int64_t stop_then(const struct debug_call *call, int64_t (*finish)(struct remote_call *))
 {
     struct agent *agent = agent_of(call->regs);
     if (call->a1 >= personality_count) {
@@ -323,17 +334,17 @@ static int64_t stop_then(const struct call *call, int64_t (*finish)(struct remot
     return PV_OK;
 }
 
-static int64_t kill(const struct call *call)
+static int64_t kill(const struct debug_call *call)
 {
     return stop_then(call, finish_kill);
 }
 
-static int64_t restart(const struct call *call)
+static int64_t restart(const struct debug_call *call)
 {
     return stop_then(call, finish_restart);
 }
 
-static int64_t attach(const struct call *call)
+static int64_t attach(const struct debug_call *call)
 {
     if (call->a1 >= personality_count) {
         return PV_ERR_NOT_FOUND;
@@ -342,25 +353,25 @@ static int64_t attach(const struct call *call)
     return PV_OK;
 }
 
-static int64_t reboot(const struct call *call)
+static int64_t reboot(const struct debug_call *call)
 {
     (void)call;
     machine_reboot();
 }
 
-static int64_t power_off_machine(const struct call *call)
+static int64_t power_off_machine(const struct debug_call *call)
 {
     (void)call;
     machine_power_off();
 }
 
-static int64_t crash(const struct call *call)
+static int64_t crash(const struct debug_call *call)
 {
     crash_now(call->a1);
     return PV_ERR_UNSUPPORTED;
 }
 
-static operation *const operations[] = {
+static debug_operation *const operations[] = {
     [PV_DEBUG_CORES] = list_cores,
     [PV_DEBUG_PERSONALITIES] = list_personalities,
     [PV_DEBUG_MEMORY] = list_memory,
@@ -377,6 +388,15 @@ static operation *const operations[] = {
     [PV_DEBUG_REBOOT] = reboot,
     [PV_DEBUG_POWEROFF] = power_off_machine,
     [PV_DEBUG_CRASH] = crash,
+    [PV_DEBUG_VCPUS] = debug_list_vcpus,
+    [PV_DEBUG_VMCS] = debug_read_vmcs,
+    [PV_DEBUG_EXITS] = debug_read_exits,
+    [PV_DEBUG_SCHED] = debug_list_sched,
+    [PV_DEBUG_POLICY] = debug_set_policy,
+    [PV_DEBUG_WEIGHT] = debug_set_weight,
+    [PV_DEBUG_PAUSE] = debug_pause,
+    [PV_DEBUG_RESUME] = debug_resume,
+    [PV_DEBUG_PIN] = debug_pin,
 };
 
 int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uint64_t buffer, uint64_t size)
@@ -391,7 +411,7 @@ int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uin
     if (size && !user_range(buffer, size)) {
         return PV_ERR_FAULT;
     }
-    struct call call = {regs, a1, a2, buffer, size};
+    struct debug_call call = {regs, a1, a2, buffer, size};
     int64_t result = operations[op](&call);
     if (sched_current() == agent) {
         regs->rax = (uint64_t)result;

@@ -52,8 +52,8 @@ uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity
     return units * l1->unit;
 }
 
-/// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the rest
-/// on, keeps ticks of overrun from changing the order of a ring.
+/// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the
+/// rest on, keeps ticks of overrun from changing the order of a ring.
 static int64_t missing(const struct level1 *l1, const struct level1_entity *entity)
 {
     return (int64_t)level1_turn(l1, entity) - entity->credit + (int64_t)(earned_in_round(l1, entity) / 2);

@@ -4,9 +4,9 @@
  * structures: no allocation, no clock, no locks; one struct level1 a core, used by that core alone. All times are TSC
  * ticks. docs/scheduling.md explains both policies with examples.
  *
- * weighted: deficit round robin. Time is counted in rounds. In each round a runnable entity earns weight * unit ticks of
- * credit, where unit = slice / 1000; when it has earned a turn it runs one, and sits out the rounds in which it earns
- * the next. A turn is
+ * weighted: deficit round robin. Time is counted in rounds. In each round a runnable entity earns weight * unit ticks
+ * of credit, where unit = slice / 1000; when it has earned a turn it runs one, and sits out the rounds in which it
+ * earns the next. A turn is
  *
  *     slice * weight / CONFIG_WEIGHT_DEFAULT, at least slice / 20, at most 10 * slice
  *

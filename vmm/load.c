@@ -147,6 +147,7 @@ static bool load_memory(struct personality *p, const uint8_t *file, const struct
         return false;
     }
     fill_info(p, info);
+    p->info = info;
     return p->pool_size == 0 || map(p, PV_POOL_VA, p->memory, p->pool_size, PAGE_WRITE | PAGE_NO_EXECUTE);
 }
 

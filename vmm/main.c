@@ -153,6 +153,9 @@ _Noreturn static void main_on_stack(void)
     start_console();
     machine.tsc_ready = cpu_rdtsc();
     personality_create_all();
+    if (machine.config.policy == PV_POLICY_FRAME) {
+        sched_set_policy(PV_POLICY_FRAME, machine.slice_ticks);
+    }
     sched_settle();
     core_resume();
 }

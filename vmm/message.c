@@ -18,6 +18,11 @@ bool message_send(struct core *to, struct message *message)
         message->run(message);
         return true;
     }
+    return message_post(to, message);
+}
+
+bool message_post(struct core *to, struct message *message)
+{
     if (__atomic_exchange_n(&message->queued, true, __ATOMIC_ACQ_REL)) {
         return false;
     }

@@ -19,6 +19,8 @@ struct message {
 /// Sends; runs at once when the target is this core. False: it is in flight already (it will see what the sender did
 /// before the call).
 bool message_send(struct core *to, struct message *message);
+/// Like message_send, but never runs it at once: a message to this core itself comes as a later interrupt.
+bool message_post(struct core *to, struct message *message);
 /// Runs what has arrived for this core, in order of sending by each sender. For the IPI handler.
 void message_receive(void);
 

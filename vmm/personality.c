@@ -67,7 +67,7 @@ static void create_agents(struct personality *p)
 
 static bool create(struct personality *p, uint32_t id, const struct config_personality *config)
 {
-    *p = (struct personality){.id = id, .config = config, .state = PV_STATE_REFUSED};
+    *p = (struct personality){.id = id, .config = config, .state = PV_STATE_REFUSED, .weight = config->weight};
     create_agents(p);
     console_add(&p->console, p, config->name, boot_kernel_memory(PV_CONSOLE_SIZE));
     p->memory_size = config->memory;
@@ -103,7 +103,10 @@ void personality_create_all(void)
 
 static void run_start(struct message *message)
 {
-    sched_start((struct agent *)((char *)message - offsetof(struct agent, start_message)));
+    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, start_message));
+    if (!sched_forward(agent, message)) {
+        sched_start(agent);
+    }
 }
 
 bool personality_start(struct personality *p)
@@ -117,12 +120,14 @@ bool personality_start(struct personality *p)
         return false;
     }
     p->exit_code = 0;
+    p->paused = false;
     p->started = cpu_rdtsc();
     memset(&p->registers, 0, sizeof(p->registers));
     p->state = PV_STATE_RUNNING;
     for (uint32_t i = 0; i < p->agent_count; i++) {
         struct agent *agent = &p->agents[i];
         agent->events = 0;
+        agent->held = false;
         agent->start_message.run = run_start;
         message_send(agent->core, &agent->start_message);
     }
@@ -170,6 +175,9 @@ void personality_agent_stopped(struct agent *agent)
 static void run_stop(struct message *message)
 {
     struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, stop_message));
+    if (sched_forward(agent, message)) {
+        return;
+    }
     if (agent->state == AGENT_BLOCKED) {
         agent->stop_after_call = true; // somebody holds its remote call
     } else {
@@ -250,6 +258,80 @@ void personality_signal(struct personality *p, uint32_t events)
     }
 }
 
+/// An agent becomes what its personality's settings say now.
+static void run_settings(struct message *message)
+{
+    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, hold_message));
+    if (sched_forward(agent, message)) {
+        return;
+    }
+    sched_hold(agent, agent->personality->paused);
+    sched_set_weight(agent, agent->personality->weight);
+}
+
+static void send_settings(struct personality *p)
+{
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        p->agents[i].hold_message.run = run_settings;
+        message_send(p->agents[i].core, &p->agents[i].hold_message);
+    }
+}
+
+bool personality_pause(struct personality *p, bool paused)
+{
+    lock_take(&p->lock);
+    bool runs = p->state == PV_STATE_RUNNING;
+    if (runs) {
+        p->paused = paused;
+    }
+    lock_drop(&p->lock);
+    if (runs) {
+        send_settings(p);
+    }
+    return runs;
+}
+
+void personality_set_weight(struct personality *p, uint32_t weight)
+{
+    p->weight = weight;
+    send_settings(p);
+}
+
+int64_t personality_pin(struct personality *p, uint64_t mask)
+{
+    struct core *targets[PV_MAX_CORES];
+    uint32_t count = 0;
+    for (uint32_t c = 0; c < PV_MAX_CORES; c++) {
+        if (mask >> c & 1) {
+            if (!core_runs(c)) {
+                return PV_ERR_NOT_FOUND;
+            }
+            targets[count++] = &cores[c];
+        }
+    }
+    if (count == 0) {
+        return PV_ERR_INVALID;
+    }
+    if (sched_policy() == PV_POLICY_FRAME) {
+        return PV_ERR_STATE; // a frame's table names the agents of its core
+    }
+    for (uint32_t i = 0; i < p->agent_count; i++) { // one still on its way would be lost
+        if (p->agents[i].in_transit || __atomic_load_n(&p->agents[i].move_message.queued, __ATOMIC_ACQUIRE)) {
+            return PV_ERR_STATE;
+        }
+    }
+    p->cores = 0;
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        struct core *target = targets[i % count];
+        p->cores |= UINT64_C(1) << target->id;
+        if (p->info) {
+            p->info->cores[i] = target->id;
+        }
+        sched_move(&p->agents[i], target);
+    }
+    return PV_OK;
+}
+
 void personality_keep_counts(struct personality *p, const struct vcpu *vcpu)
 {
     for (uint32_t i = 0; i < EXIT_REASONS; i++) {
@@ -265,6 +347,9 @@ struct console *personality_console(struct personality *p)
 
 enum pv_personality_state personality_state(const struct personality *p)
 {
+    if (p->state == PV_STATE_RUNNING && p->paused) {
+        return PV_STATE_PAUSED;
+    }
     bool waiting = p->state == PV_STATE_RUNNING;
     for (uint32_t i = 0; waiting && i < p->agent_count; i++) {
         waiting = p->agents[i].state == AGENT_WAITING;

@@ -26,6 +26,7 @@ struct personality {
     enum pv_personality_state next_state; ///< while PV_STATE_STOPPING
     uint64_t cores;                       ///< mask
     uint64_t root;                        ///< page tables
+    struct pv_info *info;                 ///< the info page, NULL before it was loaded
     uint64_t memory, memory_size;         ///< physical: the pool, above it image, stacks and info page
     uint64_t pool_size;                   ///< what is left of it for the personality's own use
     struct quota quota;
@@ -34,6 +35,8 @@ struct personality {
     uint32_t remaining;        ///< agents not yet stopped, while PV_STATE_STOPPING
     struct agent *stop_waiter; ///< its remote call ends when the personality has stopped
     uint32_t restarts;
+    uint32_t weight; ///< the configuration's, until the shell changes it
+    bool paused;
     uint64_t started; ///< TSC
     int64_t exit_code;
     struct space *spaces[PV_MAX_SPACES];
@@ -59,6 +62,13 @@ bool personality_stop(struct personality *p, enum pv_personality_state state, st
 void personality_agent_stopped(struct agent *agent);
 /// An exception (or what counts as one) of the current agent: keeps the registers, tells, stops the personality.
 void personality_fault(struct agent *agent, uint64_t vector, uint64_t error_code, uint64_t address, const char *what);
+/// Holds or releases all agents. Takes effect on other cores a moment later, in order with what else is asked of them.
+/// False: it does not run.
+bool personality_pause(struct personality *p, bool paused);
+void personality_set_weight(struct personality *p, uint32_t weight);
+/// Moves the agents, with their vcpus and whatever they do, to the cores of a mask, in turn. PV_ERR_STATE: they are
+/// still moving.
+int64_t personality_pin(struct personality *p, uint64_t mask);
 /// Adds the exits of a vcpu that ends to its personality's.
 void personality_keep_counts(struct personality *p, const struct vcpu *vcpu);
 /// Events for agent 0. Any core.

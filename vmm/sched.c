@@ -55,8 +55,10 @@ static void list_remove(struct list *list, struct agent *agent)
 static void make_ready(struct sched *s, struct agent *agent)
 {
     agent->state = AGENT_READY;
-    level1_wake(&s->level1, &agent->entity);
-    s->repick = true;
+    if (!agent->held) {
+        level1_wake(&s->level1, &agent->entity);
+        s->repick = true;
+    }
 }
 
 void sched_init_core(void)
@@ -159,6 +161,17 @@ static uint32_t take_events(struct agent *agent, uint32_t mask)
     return __atomic_fetch_and(&agent->events, ~mask, __ATOMIC_ACQ_REL) & mask;
 }
 
+static void insert_deadline(struct sched *s, struct agent *agent)
+{
+    if (agent->deadline != PV_NO_DEADLINE) {
+        struct agent *place = s->deadlines.first;
+        while (place && place->deadline <= agent->deadline) {
+            place = place->next;
+        }
+        list_insert_before(&s->deadlines, place, agent);
+    }
+}
+
 int64_t sched_wait(uint32_t mask, uint64_t deadline)
 {
     struct sched *s = self();
@@ -174,13 +187,7 @@ int64_t sched_wait(uint32_t mask, uint64_t deadline)
     agent->state = AGENT_WAITING;
     agent->wait_mask = mask;
     agent->deadline = deadline;
-    if (deadline != PV_NO_DEADLINE) {
-        struct agent *place = s->deadlines.first;
-        while (place && place->deadline <= deadline) {
-            place = place->next;
-        }
-        list_insert_before(&s->deadlines, place, agent);
-    }
+    insert_deadline(s, agent);
     if (mask & PV_EVENT_CONSOLE_REDRAW) {
         console_set_at_prompt(personality_console(agent->personality), true);
     }
@@ -198,6 +205,9 @@ static void wake(struct sched *s, struct agent *agent, int64_t result)
 static void run_wake(struct message *message)
 {
     struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, wake_message));
+    if (sched_forward(agent, message)) {
+        return;
+    }
     if (agent->state != AGENT_WAITING) {
         return;
     }
@@ -223,6 +233,9 @@ void sched_block(struct agent *agent)
 static void run_unblock(struct message *message)
 {
     struct agent *agent = ((struct remote_call *)message)->agent;
+    if (sched_forward(agent, message)) {
+        return;
+    }
     if (agent->stop_after_call) {
         agent->stop_after_call = false;
         personality_agent_stopped(agent); // which sets its state
@@ -356,6 +369,151 @@ void sched_settle(void)
     }
     core_load_root(core, s->current ? s->current->personality->root : paging_kernel_root());
     set_timer(s, sched_horizon());
+}
+
+/* ---- policy ---- */
+
+/// A change of policy on its way to a core, and the table that the core then uses.
+static struct change {
+    struct message message;
+    struct level1_slot slots[CONFIG_MAX_SLOTS];
+} changes[PV_MAX_CORES];
+
+static struct {
+    enum pv_policy policy;
+    uint64_t slice;
+    uint64_t start; ///< of the first frame, one moment for all cores
+} wanted;
+
+static struct level1_entity *entity_on(uint32_t personality, const struct core *core)
+{
+    const struct personality *p = personality < personality_count ? &personalities[personality] : NULL;
+    for (uint32_t i = 0; p && i < p->agent_count; i++) {
+        if (p->agents[i].core == core) {
+            return &p->agents[i].entity;
+        }
+    }
+    return NULL;
+}
+
+static void run_change(struct message *message)
+{
+    struct change *change = (struct change *)message;
+    struct sched *s = self();
+    if (s->current) {
+        charge_current(s);
+    }
+    level1_set_slice(&s->level1, wanted.slice);
+    if (wanted.policy == PV_POLICY_WEIGHTED) {
+        level1_use_weighted(&s->level1);
+    } else {
+        for (uint32_t i = 0; i < machine.config.slot_count; i++) {
+            change->slots[i].entity = entity_on(machine.config.slots[i].personality, core_self());
+            change->slots[i].ticks = cpu_scale(machine.config.slots[i].us, tsc_hz(), 1000000);
+        }
+        level1_use_frame(&s->level1, change->slots, machine.config.slot_count, wanted.start);
+    }
+    s->repick = true;
+}
+
+enum pv_policy sched_policy(void)
+{
+    return wanted.policy;
+}
+
+bool sched_set_policy(enum pv_policy policy, uint64_t slice)
+{
+    if (policy == PV_POLICY_FRAME && machine.config.slot_count == 0) {
+        return false;
+    }
+    wanted.policy = policy;
+    wanted.slice = slice;
+    wanted.start = cpu_rdtsc();
+    machine.slice_ticks = slice;
+    for (uint32_t i = 0; i < core_count; i++) {
+        if (cores[i].ready) {
+            changes[i].message.run = run_change;
+            message_send(&cores[i], &changes[i].message);
+        }
+    }
+    return true;
+}
+
+/* ---- from core to core ---- */
+
+bool sched_forward(const struct agent *agent, struct message *message)
+{
+    struct core *core = __atomic_load_n(&agent->core, __ATOMIC_ACQUIRE);
+    if (core == core_self() && !agent->in_transit) {
+        return false;
+    }
+    message_post(core,
+                 message); // when it is still on its way here: after its arrival, which is in the mailbox or will be
+    return true;
+}
+
+static void run_arrive(struct message *message)
+{
+    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, move_message));
+    struct sched *s = self();
+    agent->in_transit = false;
+    if (agent->state == AGENT_READY) {
+        make_ready(s, agent);
+    } else if (agent->state == AGENT_WAITING) {
+        insert_deadline(s, agent);
+        run_wake(&agent->wake_message); // an event may have come while it was on its way
+    }
+}
+
+/// On the core that it leaves: out of every queue, its vcpus' VMCSs cleared, then over.
+static void run_leave(struct message *message)
+{
+    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, move_message));
+    struct sched *s = self();
+    if (sched_forward(agent, message) || agent->target == agent->core) {
+        return;
+    }
+    if (agent->state == AGENT_RUNNING) {
+        drop_current(s);
+        agent->state = AGENT_READY;
+    } else if (agent->state == AGENT_READY) {
+        level1_sleep(&s->level1, &agent->entity);
+    } else if (agent->state == AGENT_WAITING && agent->deadline != PV_NO_DEADLINE) {
+        list_remove(&s->deadlines, agent);
+    }
+    vcpu_follow(agent, agent->target);
+    if (core_self()->loaded_root == agent->personality->root) {
+        core_load_root(core_self(), paging_kernel_root());
+    }
+    agent->regs.kernel_stack = (uint64_t)agent->target->main_stack;
+    agent->in_transit = true;
+    __atomic_store_n(&agent->core, agent->target, __ATOMIC_RELEASE);
+    agent->move_message.run = run_arrive;
+    message_post(agent->core, &agent->move_message);
+}
+
+void sched_move(struct agent *agent, struct core *target)
+{
+    agent->target = target;
+    agent->move_message.run = run_leave;
+    message_send(agent->core, &agent->move_message);
+}
+
+void sched_hold(struct agent *agent, bool held)
+{
+    struct sched *s = self();
+    if (agent->held == held) {
+        return;
+    }
+    agent->held = held;
+    if (!held && agent->state == AGENT_READY) {
+        make_ready(s, agent);
+    } else if (held && agent->state == AGENT_RUNNING) {
+        drop_current(s);
+        agent->state = AGENT_READY;
+    } else if (held && agent->state == AGENT_READY) {
+        level1_sleep(&s->level1, &agent->entity);
+    }
 }
 
 void sched_set_weight(struct agent *agent, uint32_t weight)

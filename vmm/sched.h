@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Agents on a core: level 1 (vmm/level1.h) says who runs; events with deadlines say who can. An agent belongs to one core for good; its
- * state, queues and timer are touched by that core alone (others send messages, vmm/message.h). Functions here run on
- * the agent's core unless they say otherwise. They only decide; core_resume() then runs whoever is current.
+ * Agents on a core: level 1 (vmm/level1.h) says who runs; events with deadlines say who can. An agent belongs to one
+ * core for good; its state, queues and timer are touched by that core alone (others send messages, vmm/message.h).
+ * Functions here run on the agent's core unless they say otherwise. They only decide; core_resume() then runs whoever
+ * is current.
  */
 #ifndef POLYVISOR_SCHED_H
 #define POLYVISOR_SCHED_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include <polyvisor/abi.h>
 
 #include "arch/x86/regs.h"
 #include "vmm/level1.h"
@@ -49,11 +52,14 @@ struct agent {
     uint64_t deadline;         ///< while AGENT_WAITING; UINT64_MAX: none
     struct agent *next, *prev; ///< in the list of deadlines
     struct level1_entity entity;
-    struct message wake_message, stop_message, start_message;
+    bool held;       ///< paused: ready, but level 1 does not know it
+    bool in_transit; ///< between two cores: only its arrival touches it
+    struct core *target;
+    struct message wake_message, stop_message, start_message, hold_message, move_message;
     struct remote_call call;
     uint64_t switches;
-    uint64_t ticks_ring3, ticks_guest;       ///< until it was switched away from last
-    uint64_t clock_ring3, clock_guest;       ///< the core's clocks when it was switched to last
+    uint64_t ticks_ring3, ticks_guest; ///< until it was switched away from last
+    uint64_t clock_ring3, clock_guest; ///< the core's clocks when it was switched to last
 } __attribute__((aligned(64)));
 
 /// Where a core's time went, in TSC ticks: the parts add up to total exactly.
@@ -91,7 +97,8 @@ void sched_signal(struct agent *agent, uint32_t events);
 void sched_timer(void);
 /// The guest's preemption timer went off: handles what is due by now. The current agent may have changed or be none.
 void sched_guest_timer(void);
-/// Until when the current agent may be in its guest without the core looking: the end of its slice, or an earlier deadline.
+/// Until when the current agent may be in its guest without the core looking: the end of its slice, or an earlier
+/// deadline.
 uint64_t sched_horizon(void);
 /// The current agent leaves its guest for ring 3: from now on the local APIC ends its slice.
 void sched_enter_ring3(void);
@@ -99,6 +106,16 @@ void sched_enter_ring3(void);
 void sched_settle(void);
 /// A new weight, which counts from the next turn on. On the agent's core.
 void sched_set_weight(struct agent *agent, uint32_t weight);
+/// For the handler of a message about an agent: true when the agent is not (or not yet) on this core; the message is
+/// on its way then.
+bool sched_forward(const struct agent *agent, struct message *message);
+/// Sends an agent, with whatever it does, to another core. Any core.
+void sched_move(struct agent *agent, struct core *target);
+/// Makes an agent as its personality's `paused` says: kept from the core, or not. On the agent's core.
+void sched_hold(struct agent *agent, bool held);
+/// All cores change to a policy and slice. frame: the configuration's table. Any core. False: there is no table.
+bool sched_set_policy(enum pv_policy policy, uint64_t slice);
+enum pv_policy sched_policy(void);
 /// Where a core's time went, up to when it was last in ring 0. Any core.
 struct sched_times sched_times(const struct core *core);
 

@@ -157,7 +157,8 @@ static void answer(struct space *space)
     }
 }
 
-/// On a core that may have been in a guest of the space: it is in ring 0 now, and will look at the generation before it goes back.
+/// On a core that may have been in a guest of the space: it is in ring 0 now, and will look at the generation before
+/// it goes back.
 static void run_kick(struct message *message)
 {
     struct message *first = message - core_self()->id; // its place in kicks[]
@@ -220,8 +221,8 @@ int64_t space_destroy(struct regs *regs, uint64_t number, uint64_t a1, uint64_t 
     } else if (space->vcpus || space->unmapper) {
         result = PV_ERR_STATE;
     } else {
-        // No vcpu is left, so no core can enter with these tables; what is cached of them is forgotten by the next space's
-        // first entry, should it get the same root.
+        // No vcpu is left, so no core can enter with these tables; what is cached of them is forgotten by the next
+        // space's first entry, should it get the same root.
         p->spaces[number] = NULL;
         ept_destroy(&space->ept, &pages);
         free_page(p, space->page);

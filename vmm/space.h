@@ -23,8 +23,9 @@ struct space {
     uint64_t page;  ///< its own, physical
     uint32_t vcpus; ///< that use it
     uint64_t cores; ///< mask: have entered a guest of it
-    /// Per core: the EPT generation up to which its cached translations are forgotten. A core that is behind executes INVEPT before it
-    /// enters. A new space starts behind on every core, since its root page may have been another space's.
+    /// Per core: the EPT generation up to which its cached translations are forgotten. A core that is behind executes
+    /// INVEPT before it enters. A new space starts behind on every core, since its root page may have been another
+    /// space's.
     uint64_t seen[PV_MAX_CORES];
 
     /* an unmap that waits until every core has left the space's guests; one at a time */
@@ -39,7 +40,8 @@ _Static_assert(sizeof(struct space) <= 4096, "a space is one page");
 void space_init(void);
 /// The space with a number, or NULL.
 struct space *space_find(const struct personality *p, uint64_t number);
-/// Makes this core forget translations that the space has withdrawn since it last looked. Before every entry into its guests.
+/// Makes this core forget translations that the space has withdrawn since it last looked. Before every entry into its
+/// guests.
 void space_catch_up(struct space *space, const struct core *core);
 
 /* the system calls, polyvisor/vcpu.h */

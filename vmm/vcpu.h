@@ -2,8 +2,8 @@
 /*
  * vcpus: VMX contexts. One VMCS each, bound to one core, and a register file that holds what the VMCS does not.
  *
- * A vcpu is touched only by its core (its agent's system calls, exits, messages), but for `kicked`, which any core may set, and for
- * creation, moving and destruction, which happen under the owner's lock while it does not run.
+ * A vcpu is touched only by its core (its agent's system calls, exits, messages), but for `kicked`, which any core may
+ * set, and for creation, moving and destruction, which happen under the owner's lock while it does not run.
  */
 #ifndef POLYVISOR_VMM_VCPU_H
 #define POLYVISOR_VMM_VCPU_H
@@ -41,10 +41,11 @@ struct vcpu {
     uint32_t id;
     bool running; ///< an agent is inside vcpu_run (perhaps not current)
     bool kicked;
-    bool flush_vpid; ///< this core may hold translations of an earlier vcpu with the same VPID
+    bool flush_vpid;                     ///< this core may hold translations of an earlier vcpu with the same VPID
     bool has_msr_bitmap, has_io_bitmaps; ///< of its own; otherwise the ones that intercept everything
     struct personality *owner;
     struct core *core;
+    struct core *host_core; ///< whose host state the VMCS holds
     struct space *space;
     struct register_file *registers;
     struct register_file own_registers;
@@ -56,13 +57,13 @@ struct vcpu {
     uint64_t cpuid_page, msr_page;       ///< their pages, physical; 0: none
     uint16_t vpid;
     uint32_t pin, primary, secondary, exit_controls, entry_controls; ///< as they stand in the VMCS
-    uint32_t wanted_windows; ///< window exiting that the personality itself asked for, in vmcs_write
+    uint32_t wanted_windows;    ///< window exiting that the personality itself asked for, in vmcs_write
     uint32_t wanted_exceptions; ///< the exception bitmap that it asked for
     bool wants_mov_dr;
-    uint64_t guest_clock;   ///< core->clock[CLOCK_GUEST] when it was loaded last
-    uint64_t run_time;      ///< ticks in the guest, up to that
-    uint64_t budget;        ///< ticks left of vcpu_run's budget, UINT64_MAX: without limit
-    uint64_t timer_end;     ///< TSC at which the preemption timer is to fire
+    uint64_t guest_clock; ///< core->clock[CLOCK_GUEST] when it was loaded last
+    uint64_t run_time;    ///< ticks in the guest, up to that
+    uint64_t budget;      ///< ticks left of vcpu_run's budget, UINT64_MAX: without limit
+    uint64_t timer_end;   ///< TSC at which the preemption timer is to fire
     struct message kick_message;
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
@@ -95,11 +96,15 @@ void vcpu_unload_registers(struct core *core);
 /* vcpu_create.c */
 /// On this core: VMCLEARs all vcpus of a personality that are bound to it. Its agent there has stopped.
 void vcpu_release_core(struct personality *p);
+/// An agent leaves this core for another: its vcpus are cleared and go with it, unless another agent of its
+/// personality stays here.
+void vcpu_follow(struct agent *agent, struct core *target);
 /// Forgets all vcpus and spaces of a personality that has ended: their pages go back with the quota.
 void vcpu_forget_all(struct personality *p);
 
 /* the system calls, polyvisor/vcpu.h */
-int64_t vcpu_create(struct regs *regs, uint64_t space, uint64_t state_page, uint64_t registers, uint64_t a3, uint64_t a4);
+int64_t vcpu_create(struct regs *regs, uint64_t space, uint64_t state_page, uint64_t registers, uint64_t a3,
+                    uint64_t a4);
 int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a2, uint64_t a3, uint64_t a4);
 int64_t vcpu_move(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 int64_t vcpu_kick(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What a personality may read and change of its vcpus' VMCSs, and the MSRs and ports that its guests may use themselves.
+/// What a personality may read and change of its vcpus' VMCSs, and the MSRs and ports that its guests may use
+/// themselves.
 #include <polyvisor/string.h>
 
 #include "arch/x86/core.h"

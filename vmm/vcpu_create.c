@@ -74,7 +74,6 @@ static void fill_vmcs(struct vcpu *vcpu, struct core *core)
     vcpu_clear_vmcs(core, vcpu);
     vcpu_make_current(core, vcpu);
     vmcs_setup_guest(&parts, &controls);
-    vmcs_setup_host(core, vcpu->owner->root);
     vcpu->pin = controls.pin;
     vcpu->primary = controls.primary;
     vcpu->secondary = controls.secondary;
@@ -154,7 +153,8 @@ int64_t vcpu_create(struct regs *regs, uint64_t space_number, uint64_t state_pag
 
 /* ---- leaving a core ---- */
 
-/// On the vcpu's core: no processor state of it is left there. With the VMCS cleared and the register file saved it can go anywhere.
+/// On the vcpu's core: no processor state of it is left there. With the VMCS cleared and the register file saved it
+/// can go anywhere.
 static void detach(struct core *core, struct vcpu *vcpu)
 {
     vcpu_clear_vmcs(core, vcpu);
@@ -175,6 +175,35 @@ void vcpu_release_core(struct personality *p)
             vcpu_clear_vmcs(core, vcpu);
         }
     }
+}
+
+static bool another_stays(const struct agent *leaving)
+{
+    const struct personality *p = leaving->personality;
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        if (&p->agents[i] != leaving && p->agents[i].core == leaving->core) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void vcpu_follow(struct agent *agent, struct core *target)
+{
+    struct core *core = core_self();
+    struct personality *p = agent->personality;
+    bool all = !another_stays(agent);
+    lock_take(&p->lock);
+    for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
+        struct vcpu *vcpu = p->vcpus[i];
+        if (vcpu && vcpu->core == core && (all || vcpu == agent->regs.guest)) {
+            detach(core, vcpu);
+            vcpu->core = target;
+            vcpu->moves++;
+            vcpu->flush_vpid = true;
+        }
+    }
+    lock_drop(&p->lock);
 }
 
 void vcpu_forget_all(struct personality *p)
@@ -231,12 +260,9 @@ static int64_t claim(struct personality *p, uint64_t number, bool sharing_allowe
 static int64_t finish_move(struct remote_call *call)
 {
     struct vcpu *vcpu = (struct vcpu *)call->arguments[0];
-    struct core *core = call->agent->core;
-    vcpu->core = core;
+    vcpu->core = call->agent->core;
     vcpu->moves++;
     vcpu->flush_vpid = true; // this core may remember the VPID from an earlier stay
-    vcpu_make_current(core, vcpu);
-    vmcs_setup_host(core, vcpu->owner->root);
     __atomic_store_n(&vcpu->running, false, __ATOMIC_RELEASE);
     return PV_OK;
 }

@@ -25,8 +25,8 @@ static void deliver(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
     vcpu_finish_run(agent, PV_RUN_EXIT);
 }
 
-/// Goes on behind an instruction that the multiplexer has carried out, as the processor would: blocking by STI and MOV SS ends, and
-/// single-stepping traps (SDM Vol. 3C 25.4.2, 33.2).
+/// Goes on behind an instruction that the multiplexer has carried out, as the processor would: blocking by STI and MOV
+/// SS ends, and single-stepping traps (SDM Vol. 3C 25.4.2, 33.2).
 static void skip_instruction(void)
 {
     vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
@@ -93,8 +93,8 @@ static void absorb_xsetbv(struct core *core, struct vcpu *vcpu)
     skip_instruction();
 }
 
-/// The first use of debug registers: from now on this register file's are swapped, and its guest uses them without exits. Unless the
-/// personality itself wants to see them.
+/// The first use of debug registers: from now on this register file's are swapped, and its guest uses them without
+/// exits. Unless the personality itself wants to see them.
 static bool absorb_mov_dr(struct vcpu *vcpu)
 {
     if (vcpu->wants_mov_dr) {
@@ -114,7 +114,8 @@ static void finish_debug_exception(void)
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
 }
 
-/// Exceptions that exit only so that their delivery cannot keep the core (vmx_exception_bitmap): the guest gets them after all.
+/// Exceptions that exit only so that their delivery cannot keep the core (vmx_exception_bitmap): the guest gets them
+/// after all.
 static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
 {
     uint32_t vector = info & INTERRUPTION_VECTOR;

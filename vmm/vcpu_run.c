@@ -9,13 +9,15 @@
 #include "arch/x86/vmx/caps.h"
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
+#include "arch/x86/vmx/vmcs_setup.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/space.h"
 #include "vmm/vcpu_state.h"
 
-/// Values of the VMX-preemption timer stay below this: near the maximum it fires at once on Skylake and later server parts.
+/// Values of the VMX-preemption timer stay below this: near the maximum it fires at once on Skylake and later server
+/// parts.
 #define TIMER_MAX UINT64_C(0x1000000)
 
 /* ---- the register file ---- */
@@ -81,6 +83,10 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
     if (core->current_vcpu != vcpu) {
         vmx_vmptrld(vcpu->vmcs);
         core->current_vcpu = vcpu;
+        if (vcpu->host_core != core) { // it has moved
+            vmcs_setup_host(core, vcpu->owner->root);
+            vcpu->host_core = core;
+        }
     }
 }
 

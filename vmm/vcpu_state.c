@@ -50,8 +50,8 @@ static void take_segments(const struct pv_vcpu_state *s)
     vmcs_write(VMCS_GUEST_IDTR_LIMIT, s->idtr.limit);
 }
 
-/// A guest in wait-for-SIPI would keep the core: its preemption timer stands still (design, errata). HLT and shutdown are left by the timer,
-/// but cost the slice; personalities model all three in software.
+/// A guest in wait-for-SIPI would keep the core: its preemption timer stands still (design, errata). HLT and shutdown
+/// are left by the timer, but cost the slice; personalities model all three in software.
 static uint32_t allowed_activity(uint32_t activity)
 {
     return activity == ACTIVITY_HLT ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
@@ -105,7 +105,8 @@ void vcpu_take_state(struct vcpu *vcpu)
     }
 }
 
-/// Sets or clears a window-exiting control; VMWRITE only when it changes, because it makes the next entry check everything.
+/// Sets or clears a window-exiting control; VMWRITE only when it changes, because it makes the next entry check
+/// everything.
 static void set_primary(struct vcpu *vcpu, uint32_t controls)
 {
     if (vcpu->primary != controls) {

@@ -9,8 +9,8 @@
 #include "vmm/vcpu.h"
 
 /*
- * Open addressing in a page. A slot is free when its `used` is 0; tables are at most three quarters full, so a search ends. Entries are made
- * by the multiplexer from a copy, so a table can be searched without checking it.
+ * Open addressing in a page. A slot is free when its `used` is 0; tables are at most three quarters full, so a search
+ * ends. Entries are made by the multiplexer from a copy, so a table can be searched without checking it.
  */
 enum { SLOTS = 128, SLOT_MASK = SLOTS - 1 };
 

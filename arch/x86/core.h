@@ -45,9 +45,9 @@ enum core_clock { CLOCK_IDLE, CLOCK_RING3, CLOCK_GUEST, CLOCK_MUX, CLOCKS };
 struct core {
     uint64_t stamp;         ///< TSC up to which time is charged; entry.asm knows the offsets of this and the next
     uint64_t clock[CLOCKS]; ///< ticks
-    uint32_t id;      ///< dense, from 0
-    uint32_t apic_id; ///< the hardware's
-    uint32_t state;   ///< enum pv_core_state
+    uint32_t id;            ///< dense, from 0
+    uint32_t apic_id;       ///< the hardware's
+    uint32_t state;         ///< enum pv_core_state
     bool bsp;
     volatile bool alive;   ///< reached C code
     volatile bool ready;   ///< set up, takes messages
@@ -58,7 +58,7 @@ struct core {
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
     uint64_t loaded_root;                   ///< CR3
 
-    struct vcpu *current_vcpu;            ///< whose VMCS is current, NULL: none
+    struct vcpu *current_vcpu;              ///< whose VMCS is current, NULL: none
     struct register_file *loaded_registers; ///< whose FPU, SYSCALL MSRs and debug registers are loaded
     uint64_t xcr0;                          ///< what XCR0 holds
 
@@ -104,8 +104,8 @@ void core_early_init(void);
 void core_load(struct core *core);
 /// Sets CR0.TS again after the FPU was touched without a VM entry and exit: ring 3 must not see a guest's FPU state.
 void core_hide_fpu(void);
-/// A VM exit leaves the GDT's limit at 64 KiB (SDM Vol. 3C 28.5.2), far beyond the table: before ring 3 can load a selector it is
-/// brought back.
+/// A VM exit leaves the GDT's limit at 64 KiB (SDM Vol. 3C 28.5.2), far beyond the table: before ring 3 can load a
+/// selector it is brought back.
 void core_narrow_gdt(struct core *core);
 /// Linear address of the IDT that all cores share.
 uint64_t core_idt_base(void);

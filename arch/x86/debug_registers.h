@@ -23,7 +23,8 @@ static inline void debug_registers_load(const uint64_t address[4], uint64_t dr6)
     __asm__ volatile("mov %0, %%dr6" : : "r"(dr6));
 }
 
-/// Adds the causes of a debug exception to DR6; bits as in the exit qualification of a #DB exit (SDM Vol. 3C table 28-1).
+/// Adds the causes of a debug exception to DR6; bits as in the exit qualification of a #DB exit (SDM Vol. 3C table
+/// 28-1).
 static inline void debug_registers_raise(uint64_t causes)
 {
     uint64_t dr6;

@@ -79,8 +79,8 @@ static void load_state(const void *area)
     }
 }
 
-/// Saves and loads with all features on: a feature that the loaded guest has not switched on must neither keep another guest's
-/// state in the registers nor lose its own.
+/// Saves and loads with all features on: a feature that the loaded guest has not switched on must neither keep another
+/// guest's state in the registers nor lose its own.
 void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
 {
     __asm__ volatile("clts"); // a VM entry or core_hide_fpu sets CR0.TS again

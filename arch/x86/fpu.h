@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Extended processor state (x87, SSE, AVX, AVX-512, PKRU): always a guest's, swapped whole when another register file is loaded.
+/// Extended processor state (x87, SSE, AVX, AVX-512, PKRU): always a guest's, swapped whole when another register file
+/// is loaded.
 #ifndef POLYVISOR_ARCH_FPU_H
 #define POLYVISOR_ARCH_FPU_H
 
@@ -15,7 +16,8 @@ uint64_t fpu_features(void);
 int fpu_xcr0_valid(uint64_t xcr0);
 /// Makes a zeroed page the state after power-up (SDM Vol. 1 13.6: an all-zero header loads initial values).
 void fpu_init_area(void *area);
-/// Saves the loaded state to one area (NULL: nowhere), then loads another's. *xcr0: what XCR0 holds, updated to new_xcr0.
+/// Saves the loaded state to one area (NULL: nowhere), then loads another's. *xcr0: what XCR0 holds, updated to
+/// new_xcr0.
 void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0);
 void fpu_write_xcr0(uint64_t value);
 

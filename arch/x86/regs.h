@@ -9,8 +9,8 @@
 
 enum regs_kind {
     REGS_SYSEXIT = 0, ///< came by SYSENTER: rax, rbx, rbp, rsp, r12 to r15 and rip count; goes back by SYSEXIT
-    REGS_GUEST = 2,   ///< inside vcpu_run: goes back into its guest; the rest as REGS_SYSEXIT, for when the call returns
-    REGS_IRET = 1,    ///< came by an interrupt or exception, or never ran: everything counts; goes back by IRETQ
+    REGS_GUEST = 2, ///< inside vcpu_run: goes back into its guest; the rest as REGS_SYSEXIT, for when the call returns
+    REGS_IRET = 1,  ///< came by an interrupt or exception, or never ran: everything counts; goes back by IRETQ
 };
 
 struct vcpu;

@@ -26,9 +26,10 @@ struct control {
  * - RDPMC reads the machine's counters.
  * - WBINVD stalls the core for as long as it takes to write back caches that others fill.
  *
- * Not free: what names physical memory (APIC virtualization, VMCS shadowing, PML, #VE, sub-pages, PASIDs, EPTP lists); what
- * needs a second set of tables (mode-based execute control); what loads a host or guest MSR that is not switched both ways
- * (PAT, PERF_GLOBAL_CTRL, BNDCFGS, PKRS, CET, Intel PT, LBR, UINV, FRED); SMM; PCONFIG, which changes the machine's keys.
+ * Not free: what names physical memory (APIC virtualization, VMCS shadowing, PML, #VE, sub-pages, PASIDs, EPTP lists);
+ * what needs a second set of tables (mode-based execute control); what loads a host or guest MSR that is not switched
+ * both ways (PAT, PERF_GLOBAL_CTRL, BNDCFGS, PKRS, CET, Intel PT, LBR, UINV, FRED); SMM; PCONFIG, which changes the
+ * machine's keys.
  */
 static const struct control controls[] = {
     {

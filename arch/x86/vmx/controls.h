@@ -15,8 +15,8 @@
 
 struct vmx_caps;
 
-/// A value for a control field (pin, primary, secondary, exit, entry controls) that the processor accepts and that obeys
-/// every force, as near to the wanted one as possible. 0 for other fields.
+/// A value for a control field (pin, primary, secondary, exit, entry controls) that the processor accepts and that
+/// obeys every force, as near to the wanted one as possible. 0 for other fields.
 uint32_t vmx_control_sanitise(const struct vmx_caps *caps, enum vmcs_field field, uint32_t wanted);
 /// What a new vcpu starts with: unrestricted guest, and an exit for whatever a personality has to decide about.
 uint32_t vmx_control_default(const struct vmx_caps *caps, enum vmcs_field field);
@@ -27,8 +27,8 @@ bool vmx_controls_possible(const struct vmx_caps *caps, enum vmcs_field *field, 
 /// Whether exits save the rest of the VMX-preemption timer into its field. Otherwise entries start it anew.
 bool vmx_saves_preemption_timer(const struct vmx_caps *caps);
 
-/// The exception bitmap: #MC is the machine's, not the guest's; #DB and #AC can recur in their own delivery for ever, with
-/// no instruction boundary at which an interrupt or the timer could end it (CVE-2015-8104, CVE-2015-5307).
+/// The exception bitmap: #MC is the machine's, not the guest's; #DB and #AC can recur in their own delivery for ever,
+/// with no instruction boundary at which an interrupt or the timer could end it (CVE-2015-8104, CVE-2015-5307).
 uint32_t vmx_exception_bitmap(uint32_t wanted);
 /// Bits of CR0 that the guest's own MOV must not change. CD and NW act on the whole core and VM exits leave them alone
 /// (SDM Vol. 3C 28.5.1); NE is fixed in VMX operation.
@@ -36,7 +36,8 @@ uint64_t vmx_cr0_mask(uint64_t wanted);
 /// CR4: VMXE is fixed in VMX operation, and guests see it in the read shadow.
 uint64_t vmx_cr4_mask(uint64_t wanted);
 
-/// A guest's CR0 with the bits that are fixed in VMX operation, PE and PG excepted (unrestricted guest; SDM Vol. 3C 24.8).
+/// A guest's CR0 with the bits that are fixed in VMX operation, PE and PG excepted (unrestricted guest; SDM Vol. 3C
+/// 24.8).
 uint64_t vmx_guest_cr0(const struct vmx_caps *caps, uint64_t wanted);
 /// A guest's CR4 with the bits that are fixed in VMX operation, VMXE among them.
 uint64_t vmx_guest_cr4(const struct vmx_caps *caps, uint64_t wanted);

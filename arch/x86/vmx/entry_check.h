@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Why VM entry refuses a VMCS: the processor says no more than "invalid control field(s)" or "invalid guest state"; this
-/// names the rule of SDM Vol. 3C 27.2 and 27.3 and the field. Pure; host-tested.
+/// Why VM entry refuses a VMCS: the processor says no more than "invalid control field(s)" or "invalid guest state";
+/// this names the rule of SDM Vol. 3C 27.2 and 27.3 and the field. Pure; host-tested.
 ///
-/// Not looked at, because it is not in the VMCS: what pages that it names contain (the virtual TPR, the VMCS that the link
-/// pointer refers to, PDPTEs without EPT). Not checked: FRED, and the secondary VM-exit controls' reserved bits, for which
-/// struct vmx_caps has no capability MSR; neither is ever used.
+/// Not looked at, because it is not in the VMCS: what pages that it names contain (the virtual TPR, the VMCS that the
+/// link pointer refers to, PDPTEs without EPT). Not checked: FRED, and the secondary VM-exit controls' reserved bits,
+/// for which struct vmx_caps has no capability MSR; neither is ever used.
 #ifndef POLYVISOR_VMX_ENTRY_CHECK_H
 #define POLYVISOR_VMX_ENTRY_CHECK_H
 
@@ -47,8 +47,8 @@ void vmx_entry_snapshot(struct vmx_entry_state *state, bool (*read)(uint32_t fie
 uint64_t vmx_entry_get(const struct vmx_entry_state *state, enum vmcs_field field);
 void vmx_entry_set(struct vmx_entry_state *state, enum vmcs_field field, uint64_t value);
 
-/// True when VM entry outside SMM, from a 64-bit host, would accept the VMCS. Otherwise *violation is the first rule that is
-/// broken, in the order of the SDM: controls, host state, guest state.
+/// True when VM entry outside SMM, from a 64-bit host, would accept the VMCS. Otherwise *violation is the first rule
+/// that is broken, in the order of the SDM: controls, host state, guest state.
 bool vmx_entry_check(const struct vmx_entry_state *state, struct vmx_violation *violation);
 /// One line: "guest_rflags = 0x0: reserved bit 1 must be 1 (SDM Vol. 3C 27.3.1.4)". Returns its length.
 size_t vmx_violation_text(const struct vmx_violation *violation, char *buffer, size_t size);

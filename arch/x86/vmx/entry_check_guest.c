@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Checks on guest state but segment registers, SDM Vol. 3C 27.3.1. A VM entry that breaks one is followed at once by an
-/// exit with reason 33.
+/// Checks on guest state but segment registers, SDM Vol. 3C 27.3.1. A VM entry that breaks one is followed at once by
+/// an exit with reason 33.
 #include "arch/x86/vmx/entry_rules.h"
 
 /* ---- 27.3.1.1 control registers, debug registers and MSRs ---- */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What the parts of the entry checker share. A topic is a function that is true when all its rules hold; each rule is one
-/// call of vmx_rule, so that a topic reads as the SDM's list does.
+/// What the parts of the entry checker share. A topic is a function that is true when all its rules hold; each rule is
+/// one call of vmx_rule, so that a topic reads as the SDM's list does.
 #ifndef POLYVISOR_VMX_ENTRY_RULES_H
 #define POLYVISOR_VMX_ENTRY_RULES_H
 

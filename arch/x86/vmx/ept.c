@@ -277,7 +277,8 @@ enum ept_result ept_map(struct ept *ept, const struct ept_pages *pages, uint64_t
 
 /* ---- unmapping ---- */
 
-/// First pass: counts large pages to split. entries: the level-n table over [at, end), NULL: one that a split will fill.
+/// First pass: counts large pages to split. entries: the level-n table over [at, end), NULL: one that a split will
+/// fill.
 static void plan_unmap(struct job *job, const uint64_t *entries, uint64_t at, uint64_t end, int level)
 {
     for (uint64_t next; at < end; at = next) {

@@ -148,9 +148,9 @@ static enum vmx_event_verdict interrupt_verdict(const struct vmx_event_context *
     return blocked || (context->rflags & RFLAGS_IF) == 0 ? EVENT_NEEDS_INTERRUPT_WINDOW : EVENT_READY;
 }
 
-/// Some processors refuse an NMI while there is blocking by STI (27.3.1.5), and an NMI-window exit may come in spite of that
-/// blocking (26.2), again and again, with the guest getting nowhere. RFLAGS.IF is 1 then, so that the interrupt window
-/// opens one instruction later.
+/// Some processors refuse an NMI while there is blocking by STI (27.3.1.5), and an NMI-window exit may come in spite
+/// of that blocking (26.2), again and again, with the guest getting nowhere. RFLAGS.IF is 1 then, so that the
+/// interrupt window opens one instruction later.
 static enum vmx_event_verdict nmi_verdict(const struct vmx_event_context *context)
 {
     if ((context->interruptibility & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS)) != 0) {

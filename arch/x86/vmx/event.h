@@ -39,7 +39,8 @@ static inline enum vmx_event_type vmx_event_type(uint32_t info)
     return (enum vmx_event_type)((info & INTERRUPTION_TYPE) >> INTERRUPTION_TYPE_SHIFT);
 }
 
-/// Software interrupts, INT1, INT3 and INTO: their delivery pushes the address of the next instruction, so needs a length.
+/// Software interrupts, INT1, INT3 and INTO: their delivery pushes the address of the next instruction, so needs a
+/// length.
 static inline bool vmx_event_has_length(uint32_t info)
 {
     enum vmx_event_type type = vmx_event_type(info);
@@ -66,17 +67,17 @@ struct vmx_exit_events {
     uint32_t instruction_length;
 };
 
-/// The event whose delivery the exit interrupted, to be injected at the next entry; *interruptibility is changed so that
-/// this entry is accepted. False: there is none, or a task switch that the exit reports delivers it.
+/// The event whose delivery the exit interrupted, to be injected at the next entry; *interruptibility is changed so
+/// that this entry is accepted. False: there is none, or a task switch that the exit reports delivers it.
 bool vmx_reinject(const struct vmx_exit_events *exit, struct vmx_event *event, uint32_t *interruptibility);
 /// The exception that caused the exit, to give it to the guest after all. False: the exit was not due to an exception.
 /// The caller updates CR2 for a page fault; DR6 and DR7 for a debug exception (28.1: such exits do not).
 bool vmx_reflect(const struct vmx_exit_events *exit, struct vmx_event *event);
-/// An exception during the delivery of another event (vectoring_info; may be invalid): SDM Vol. 3A 6.15, table 6-5. May make
-/// *second a double fault. False: triple fault.
+/// An exception during the delivery of another event (vectoring_info; may be invalid): SDM Vol. 3A 6.15, table 6-5.
+/// May make *second a double fault. False: triple fault.
 bool vmx_combine(uint32_t vectoring_info, bool error_codes, struct vmx_event *second);
-/// Whether the exit is due to a fault of an IRET that had already ended blocking by NMI: that blocking has to be put back
-/// into the interruptibility state before the guest repeats the IRET (28.2.3, table 28-7).
+/// Whether the exit is due to a fault of an IRET that had already ended blocking by NMI: that blocking has to be put
+/// back into the interruptibility state before the guest repeats the IRET (28.2.3, table 28-7).
 bool vmx_nmi_unblocked_by_iret(const struct vmx_exit_events *exit);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Which VMCS fields a personality may read and write. What is not listed as allowed is denied, so that a field of a later
-/// processor cannot open a door. Pure; host-tested.
+/// Which VMCS fields a personality may read and write. What is not listed as allowed is denied, so that a field of a
+/// later processor cannot open a door. Pure; host-tested.
 #ifndef POLYVISOR_VMX_FIELD_POLICY_H
 #define POLYVISOR_VMX_FIELD_POLICY_H
 
@@ -21,8 +21,8 @@ enum field_policy {
 enum field_policy field_policy(const struct vmx_caps *caps, uint32_t encoding);
 
 /// Makes of a value for a FIELD_PLAIN field the one to write: cut to the field's width, forced bits set, bits that VMX
-/// operation fixes as they must be. False: the value cannot be had (an activity state in which the guest would be deaf to
-/// the multiplexer's interrupts, unknown debug controls, reserved bits), nothing is to be written.
+/// operation fixes as they must be. False: the value cannot be had (an activity state in which the guest would be deaf
+/// to the multiplexer's interrupts, unknown debug controls, reserved bits), nothing is to be written.
 bool field_policy_adjust(const struct vmx_caps *caps, uint32_t encoding, uint64_t *value);
 
 #endif

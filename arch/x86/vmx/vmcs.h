@@ -8,8 +8,8 @@
 
 #include "arch/x86/vmx/vmcs_fields.h"
 
-/// A VMWRITE, VMREAD, VMPTRLD, VMCLEAR, INVEPT or INVVPID of the multiplexer's own that failed: a bug. Names field, value, error and
-/// caller. Does not return.
+/// A VMWRITE, VMREAD, VMPTRLD, VMCLEAR, INVEPT or INVVPID of the multiplexer's own that failed: a bug. Names field,
+/// value, error and caller. Does not return.
 _Noreturn void vmx_failed(const char *instruction, uint64_t operand, uint64_t value);
 
 static inline uint64_t vmcs_read(enum vmcs_field field)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Every field of the VMCS by its encoding (SDM Vol. 3D appendix B), and what an encoding says about its field. Which of
-/// them a processor has depends on its capabilities; VMREAD and VMWRITE of the others fail. Pure; host-tested.
+/// Every field of the VMCS by its encoding (SDM Vol. 3D appendix B), and what an encoding says about its field. Which
+/// of them a processor has depends on its capabilities; VMREAD and VMWRITE of the others fail. Pure; host-tested.
 #ifndef POLYVISOR_VMX_VMCS_FIELDS_H
 #define POLYVISOR_VMX_VMCS_FIELDS_H
 

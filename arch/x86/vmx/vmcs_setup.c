@@ -22,20 +22,20 @@ enum { BITMAP_READ_HIGH = 1024, BITMAP_WRITE_LOW = 2048, BITMAP_WRITE_HIGH = 307
 static void open_high_msr(uint8_t *bitmap, uint32_t msr)
 {
     uint32_t n = msr & 0x1fff;
-    bitmap[BITMAP_READ_HIGH + n / 8] &= (uint8_t) ~(1u << n % 8);
-    bitmap[BITMAP_WRITE_HIGH + n / 8] &= (uint8_t) ~(1u << n % 8);
+    bitmap[BITMAP_READ_HIGH + n / 8] &= (uint8_t)~(1u << n % 8);
+    bitmap[BITMAP_WRITE_HIGH + n / 8] &= (uint8_t)~(1u << n % 8);
 }
 
 static void open_low_msr(uint8_t *bitmap, uint32_t msr)
 {
-    bitmap[msr / 8] &= (uint8_t) ~(1u << msr % 8);
-    bitmap[BITMAP_WRITE_LOW + msr / 8] &= (uint8_t) ~(1u << msr % 8);
+    bitmap[msr / 8] &= (uint8_t)~(1u << msr % 8);
+    bitmap[BITMAP_WRITE_LOW + msr / 8] &= (uint8_t)~(1u << msr % 8);
 }
 
 void vmcs_setup_init(uint64_t msr_bitmap, uint64_t io_bitmap)
 {
     // What VM entry and exit switch, and what a register file holds: a guest changes only its own.
-    static const uint32_t own[] = {MSR_EFER,    MSR_STAR,    MSR_LSTAR, MSR_SFMASK,
+    static const uint32_t own[] = {MSR_EFER,    MSR_STAR,    MSR_LSTAR,          MSR_SFMASK,
                                    MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
     uint8_t *msrs = phys_to_virt(msr_bitmap);
     memset(msrs, 0xff, PAGE_SIZE);

@@ -153,6 +153,15 @@ enum pv_debug {
     PV_DEBUG_ATTACH = 13, ///< (op, personality): the terminal is its console until Ctrl-]; then PV_EVENT_CONSOLE_REDRAW
     PV_DEBUG_REBOOT = 14,
     PV_DEBUG_POWEROFF = 15, ///< VMXOFF on every core, then power off
+    PV_DEBUG_VCPUS = 17,   ///< list: struct pv_vcpu_info, of all personalities
+    PV_DEBUG_VMCS = 18,    ///< (op, PV_VCPU_ID(personality, vcpu), field encoding, uint64_t *value, 8). PV_ERR_GP: no such field
+    PV_DEBUG_EXITS = 19,   ///< (op, PV_VCPU_ID(personality, vcpu), 0, struct pv_exit_counts *, size)
+    PV_DEBUG_SCHED = 20,   ///< one record: struct pv_sched_info
+    PV_DEBUG_POLICY = 21,  ///< (op, enum pv_policy, slice in microseconds or 0: as it is)
+    PV_DEBUG_WEIGHT = 22,  ///< (op, personality, weight)
+    PV_DEBUG_PAUSE = 23,   ///< (op, personality): its agents keep their state but get no time
+    PV_DEBUG_RESUME = 24,  ///< (op, personality)
+    PV_DEBUG_PIN = 25,     ///< (op, personality, mask of cores): its agents, with their vcpus, move there
     PV_DEBUG_CRASH = 16, ///< (op, how): provokes a ring-0 fault; PV_ERR_UNSUPPORTED but in a debug build. enum pv_crash
 };
 
@@ -186,6 +195,7 @@ enum pv_personality_state {
     PV_STATE_KILLED = 5,
     PV_STATE_REFUSED = 6,  ///< never started: why tells
     PV_STATE_STOPPING = 7, ///< its agents are being stopped
+    PV_STATE_PAUSED = 8,   ///< would run, but the shell holds it
 };
 
 /// Ring-3 registers of an agent as they were when it stopped.
@@ -254,6 +264,36 @@ struct pv_machine_info {
     char version[64];
     char loader[64];
     char tsc_source[32]; ///< "pit", "pm-timer", "cpuid"
+};
+
+#define PV_VCPU_ID(personality, vcpu) ((uint64_t)(personality) << 32 | (vcpu))
+
+struct pv_vcpu_info {
+    uint32_t personality, vcpu;
+    uint32_t core;
+    uint32_t running; ///< 1: an agent is inside vcpu_run
+    uint32_t space;
+    uint32_t vpid;
+    uint64_t run_time; ///< ticks that the guest has run
+    uint64_t absorbed, delivered; ///< exits
+    uint64_t moves; ///< from core to core
+    uint64_t rip;   ///< at the last delivered exit
+    char name[PV_NAME_SIZE]; ///< of the personality
+};
+
+enum { PV_EXIT_REASONS = 80 }; ///< by basic exit reason (SDM Vol. 3D appendix C); higher ones are counted in the last
+struct pv_exit_counts {
+    uint64_t absorbed[PV_EXIT_REASONS], delivered[PV_EXIT_REASONS];
+};
+
+enum pv_policy { PV_POLICY_WEIGHTED = 0, PV_POLICY_FRAME = 1 };
+
+struct pv_sched_info {
+    uint32_t policy; ///< enum pv_policy
+    uint32_t slice_us;
+    uint64_t slice_ticks;
+    uint32_t frame_slots; ///< in the configuration's frame table
+    uint32_t reserved;
 };
 
 struct pv_cpuid {

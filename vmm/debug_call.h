@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The inside of PV_SYS_DEBUG (vmm/debug*.c): one call, and what its operations share.
+#ifndef POLYVISOR_DEBUG_CALL_H
+#define POLYVISOR_DEBUG_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/message.h"
+
+struct regs;
+
+struct debug_call {
+    struct regs *regs; ///< of the caller, the monitor's agent
+    uint64_t a1, a2, buffer, size;
+};
+
+typedef int64_t debug_operation(const struct debug_call *call);
+
+/// Writes record number `index` of a list, when the buffer has room for it. False: the buffer is not the caller's.
+bool debug_put_record(const struct debug_call *call, uint64_t index, const void *record, uint64_t size);
+/// Lets a core run something and the caller wait for it. run finds a1 and a2 of the call in arguments[1] and [0] of its
+/// struct remote_call, puts its answer into data and result there, and ends with sched_unblock. `bytes` of data go to
+/// the buffer.
+int64_t debug_call_core(const struct debug_call *call, uint64_t core, void (*run)(struct message *), uint64_t bytes);
+
+/* debug_vcpu.c */
+debug_operation debug_list_vcpus, debug_read_vmcs, debug_read_exits;
+/* debug_sched.c */
+debug_operation debug_list_sched, debug_set_policy, debug_set_weight, debug_pause, debug_resume, debug_pin;
+
+#endif
