@@ -123,6 +123,9 @@ bool personality_start(struct personality *p)
     p->paused = false;
     p->started = cpu_rdtsc();
     memset(&p->registers, 0, sizeof(p->registers));
+    // All are on their way before anybody can send a stop after them: personality_stop waits for the lock, and
+    // messages to a core arrive in the order in which they were sent.
+    lock_take(&p->lock);
     p->state = PV_STATE_RUNNING;
     for (uint32_t i = 0; i < p->agent_count; i++) {
         struct agent *agent = &p->agents[i];
@@ -131,6 +134,7 @@ bool personality_start(struct personality *p)
         agent->start_message.run = run_start;
         message_send(agent->core, &agent->start_message);
     }
+    lock_drop(&p->lock);
     return true;
 }
 

@@ -78,6 +78,9 @@ void apic_enable(void)
         cpu_wrmsr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
     }
     apic_write(APIC_TPR, 0);
+    // Before the local vector table: while the APIC is disabled by software its entries stay masked, whatever is written
+    // (SDM Vol. 3A 11.4.7.2), and after INIT it is disabled.
+    apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     apic_write(APIC_LVT_LINT0, LVT_MASKED);
     apic_write(APIC_LVT_LINT1, LVT_NMI);
     apic_write(APIC_LVT_ERROR, LVT_MASKED);
@@ -85,7 +88,6 @@ void apic_enable(void)
     // A write to IA32_TSC_DEADLINE may overtake one to the memory-mapped LVT (SDM Vol. 3A 11.5.4.1).
     __asm__ volatile("mfence" : : : "memory");
     apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-    apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
 }
 
 bool apic_is_x2(void)

@@ -28,6 +28,18 @@ static size_t text_length(const unsigned char *bytes, size_t width, size_t size)
     return length;
 }
 
+/// The same for ASCII, where behind a NUL only further ones may follow: UCS-2 text begins like an ASCII text of one
+/// character.
+static size_t ascii_length(const unsigned char *bytes, size_t size)
+{
+    size_t length = text_length(bytes, 1, size);
+    for (size_t i = length; length != SIZE_MAX && i < size; i++) {
+        if (bytes[i] != 0)
+            return SIZE_MAX;
+    }
+    return length;
+}
+
 static bool ends_with_efi(const char *word, size_t length)
 {
     static const char suffix[] = ".efi";
@@ -74,7 +86,7 @@ const char *command_line_from_options(const void *options, size_t size, char *li
     size_t length = text_length(bytes, width, size);
     if (length == SIZE_MAX) {
         width = 1;
-        length = text_length(bytes, width, size);
+        length = ascii_length(bytes, size);
     }
     if (length == SIZE_MAX)
         return "the load options are not text and were ignored";

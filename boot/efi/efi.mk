@@ -9,12 +9,12 @@ EFI_FLAGS := $(COMMON) -fno-asynchronous-unwind-tables -fpic -fvisibility=hidden
 
 $(BUILD)/efi/%.c.o: %.c Makefile boot/efi/efi.mk
 	@mkdir -p $(@D)
-	$(CC) $(EFI_FLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(EFI_FLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/BOOTX64.debug.so: $(EFI_OBJ)
-	$(LD) -nostdlib -z nocombreloc -z norelro -z noexecstack -shared -Bsymbolic --no-undefined --build-id=none \
+	$(call say,LD,$@)$(LD) -nostdlib -z nocombreloc -z norelro -z noexecstack -shared -Bsymbolic --no-undefined --build-id=none \
 	    -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@ $(EFI_LIB)/crt0-efi-x86_64.o $(EFI_OBJ) -L$(EFI_LIB) -lgnuefi
 
 $(BUILD)/BOOTX64.EFI: $(BUILD)/BOOTX64.debug.so
-	$(OBJCOPY) -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j '.rel*' -j .reloc \
+	$(call say,OBJCOPY,$@)$(OBJCOPY) -j .text -j .sdata -j .data -j .rodata -j .dynamic -j .dynsym -j '.rel*' -j .reloc \
 	    --target=efi-app-x86_64 $< $@

@@ -3,13 +3,17 @@
 
 #include <boot/page_map.h>
 #include <boot/regions.h>
+#include <cpuid.h>
 
 /// SDM Vol. 3A 2.5 (CR4); Vol. 2A, CPUID leaf 80000001H EDX.
 #define CR4_PGE (UINT64_C(1) << 7)
 #define CR4_LA57 (UINT64_C(1) << 12)
 #define CR4_PCIDE (UINT64_C(1) << 17)
 #define CR4_CET (UINT64_C(1) << 23)
-#define CPUID_PAGES_1G (UINT32_C(1) << 26)
+#define CPUID_EXTENDED 0x80000001u
+#define CPUID_PAGES_1G (1u << 26)
+
+enum { RSDP_SIZE = 36 }; // bytes, ACPI 6.5, 5.2.5.3
 
 static struct page_map map;
 
@@ -22,9 +26,8 @@ static uint64_t read_cr4(void)
 
 static bool has_giant_pages(void)
 {
-    uint32_t eax = 0x80000001, ebx, ecx = 0, edx;
-    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-    return edx & CPUID_PAGES_1G;
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(CPUID_EXTENDED, &eax, &ebx, &ecx, &edx) && edx & CPUID_PAGES_1G;
 }
 
 /// Memory that is mapped: all but device registers, since the multiplexer reads ACPI tables too, wherever they are.
@@ -46,10 +49,11 @@ static uint64_t tables_for(uint64_t base, uint64_t size)
     return pointers + (map.giant && base >= PAGE_MAP_4G && directories > 2 ? 2 : directories);
 }
 
-static EFI_STATUS allocate_tables(uint64_t framebuffer, uint64_t framebuffer_size)
+static EFI_STATUS allocate_tables(const struct boot_info *info, uint64_t framebuffer_size)
 {
     enum { ROOT = 1, IMAGE = 1 + 2 }; // an image of up to 64 MiB crosses at most one GiB boundary
-    uint64_t pages = ROOT + IMAGE + tables_for(0, PAGE_MAP_4G) + tables_for(framebuffer, framebuffer_size);
+    uint64_t pages = ROOT + IMAGE + tables_for(0, PAGE_MAP_4G) + tables_for(info->framebuffer.base, framebuffer_size) +
+                     tables_for(info->rsdp, RSDP_SIZE);
     const EFI_MEMORY_DESCRIPTOR *entry;
     for (size_t i = 0; (entry = memory_map_entry(i)); i++) {
         uint64_t end = entry->PhysicalStart + entry->NumberOfPages * EFI_PAGE_SIZE;
@@ -94,13 +98,15 @@ EFI_STATUS paging_build(const struct image *image, const struct boot_info *info)
         report("cannot read the memory map: %s", report_status(status));
         return status;
     }
-    status = allocate_tables(info->framebuffer.base, framebuffer_size);
+    status = allocate_tables(info, framebuffer_size);
     if (EFI_ERROR(status))
         return status;
     page_map_identity(&map, 0, PAGE_MAP_4G);
     map_memory();
     if (framebuffer_size > 0)
         page_map_identity(&map, info->framebuffer.base, framebuffer_size);
+    if (info->rsdp) // mostly in ACPI memory, but not every firmware keeps to that
+        page_map_identity(&map, info->rsdp, RSDP_SIZE);
     if (!page_map_add(&map, image->address, image->base, image->size, false)) {
         report("the page tables of the image do not fit (%s)", report_status(EFI_OUT_OF_RESOURCES));
         return EFI_OUT_OF_RESOURCES;

@@ -78,7 +78,7 @@ _Noreturn void multiboot2_start(uint32_t information, uint32_t image_base)
     boot.tsc_start = tsc_start;
     boot.tsc_files = tsc_start;
     boot.image_base = image_base;
-    boot.image_size = (uint64_t)(image_end - image_start);
+    boot.image_size = (uintptr_t)image_end - (uintptr_t)image_start;
     struct page_map map = {.root = (uint64_t *)((uintptr_t)multiboot2_pml4 - moved),
                            .spare = (uint8_t *)((uintptr_t)tables - moved),
                            .spare_pages = TABLE_PAGES,

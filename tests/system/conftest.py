@@ -19,7 +19,8 @@ _machines = []                          # Shell objects that a failing test may 
 
 
 class Boots:
-    """Starts machines and stops them all at the end, where it also looks for complaints of the emulators."""
+    """Starts machines, one at a time, and at the end looks for complaints of the emulators. A new one ends the one before:
+    if tests held two places for emulators they could wait for each other for ever."""
 
     def __init__(self, folder, name):
         self.images = images.Images(folder)
@@ -28,6 +29,8 @@ class Boots:
 
     def start(self, **options):
         """Starts a machine (emulator.Machine's arguments); does not wait for anything."""
+        for shell in self._shells:
+            shell.close()
         default = "image" if options.get("boot", "efi") == "efi" else "iso"
         if not options.get("image") and not options.get("iso"):
             options[default] = images.BUILD / f"polyvisor.{'img' if default == 'image' else 'iso'}"
@@ -75,9 +78,10 @@ def boot(tmp_path, request):
     yield from _boots(tmp_path, request.module.__name__.removeprefix("test_"))
 
 
-@pytest.fixture(scope="module")
-def module_boot(tmp_path_factory, request):
-    """Starts machines that the tests of a file share."""
+@pytest.fixture(scope="class")
+def class_boot(tmp_path_factory, request):
+    """Starts a machine that the tests of a class share. Not of a module: it would run on, and keep one of the few places
+    for emulators, while other tests of the module wait for one."""
     name = request.module.__name__.removeprefix("test_")
     yield from _boots(tmp_path_factory.mktemp(name), name)
 

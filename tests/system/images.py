@@ -53,7 +53,8 @@ def find_program(name):
 
 
 class Images:
-    """Makes images in a folder. files: names of programs of the build, or {name on the volume: bytes or path}."""
+    """Makes images in a folder. files: names of programs of the build, or {name on the volume: contents}, where
+    contents are bytes, or text, or a pathlib.Path; `find_program` has the paths of programs."""
 
     def __init__(self, folder, kernel=BUILD / "polyvisor.elf", loader=BUILD / "BOOTX64.EFI"):
         self.folder, self.kernel, self.loader = Path(folder), kernel, loader

@@ -33,6 +33,13 @@ def check_memory(shell, mib):
     assert totals["free"] > 0.6 * mib * MIB
 
 
+def check_source(shell, source):
+    """Who listed the cores."""
+    log = shell.log()
+    assert any(line.endswith(f"listed by {source}") for line in log)
+    assert ("there are no ACPI tables" in log) == (source != "ACPI")
+
+
 def check_end(shell, vmx_cores):
     """Power-off leaves VMX operation on every core, once."""
     assert any(line.endswith(f"all cores stopped: {vmx_cores} VMXON, {vmx_cores} VMXOFF") for line in shell.power_off())
@@ -45,10 +52,12 @@ def record_ticks(record_property, name, shell):
 @pytest.mark.parametrize("cores", [8, 4, 2, 1])
 @pytest.mark.parametrize("path", ["efi", "grub"])
 def test_bochs(boot, record_property, path, cores):
+    """OVMF in Bochs has MP Services and no ACPI tables, Bochs' BIOS has ACPI tables and nothing else."""
     shell = boot(emu="bochs", boot=path, cores=cores)
     record_ticks(record_property, f"bochs {path} {cores} cores", shell)
     check_vmx(shell, cores)
     check_memory(shell, 1024)
+    check_source(shell, "EFI MP Services" if path == "efi" else "ACPI")
     machine = shell.json("machine")
     assert machine["loader"].startswith("EFI loader" if path == "efi" else "GRUB")
     assert (machine["cores"], machine["config_broken"], machine["debug_build"]) == (cores, False, False)
@@ -70,6 +79,7 @@ def test_bochs_with_an_older_processor(boot):
 def test_qemu_disk(boot, machine, cores, mem):
     shell = boot(emu="tcg", boot="efi", machine=machine, cores=cores, mem=mem)
     check_no_vmx(shell, cores)
+    check_source(shell, "ACPI")
     check_memory(shell, {"256M": 256, "6G": 6144}[mem])
     check_end(shell, 0)
 

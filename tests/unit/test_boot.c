@@ -58,7 +58,7 @@ static void takes_ucs2_and_ascii(void **state)
     expect_line(from_bytes("c\0f\0", 4), "cf");
     expect_line(from_bytes("c\0f\0\0", 5), "cf");
     expect_line(from_bytes("config=x", 8), "config=x");
-    expect_line(from_bytes("config=\0rest", 12), "config=");
+    expect_line(from_bytes("config=x\0\0\0", 11), "config=x");
     expect_line(from_bytes("a\0\0\0\xff\xff", 6), "a");
 }
 
@@ -83,6 +83,8 @@ static void garbage_is_no_command_line(void **state)
     assert_string_equal(line, "");
     assert_string_equal(from_bytes("\xe9\0", 2), garbage);
     assert_string_equal(from_bytes("a\nb", 3), garbage);
+    assert_string_equal(from_bytes("config=\0rest", 12), garbage);
+    assert_string_equal(from_bytes("f\0s\0\x0c\x02o\0", 8), garbage);
     assert_string_equal(line, "");
 }
 

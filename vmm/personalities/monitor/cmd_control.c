@@ -20,10 +20,10 @@ static void control(const struct call *call, enum pv_debug operation, const char
     const struct pv_personality_info *now = query_personality(name);
     if (result == PV_ERR_DENIED)
         call_fail(call, "%s is the monitor, and this is its shell", name);
-    else if (result == PV_ERR_STATE)
-        call_fail(call, "%s is not running", name);
     else if (now != NULL && now->state == PV_STATE_REFUSED)
         call_fail(call, "%s was not started: %s", name, now->why);
+    else if (result == PV_ERR_STATE)
+        call_fail(call, "%s is not running", name);
     else
         call_fail_error(call, name, result);
 }
