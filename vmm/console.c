@@ -169,13 +169,25 @@ static bool stage_focus(void)
     return size != 0;
 }
 
+/// Gives the focus to the console to attach, and shows the last of what it had said before. True: there is some.
+static bool switch_focus(void)
+{
+    focus = attach_next;
+    attach_next = NULL;
+    if (focus != home) {
+        uint64_t replay = focus->out.head > REPLAY ? focus->out.head - REPLAY : 0;
+        focus->out.tail = replay < focus->out.tail ? replay : focus->out.tail;
+    }
+    return stage_focus();
+}
+
 static bool refill(void)
 {
     stage_used = stage_sent = 0;
     if (focus == home && at_line_start && stage_line(&log_console)) { // little, and it explains what follows
         return true;
     }
-    if (stage_focus()) {
+    if (stage_focus() || (attach_next && switch_focus())) {
         return true;
     }
     return (!home || focus != home || at_line_start || at_prompt) && stage_background();
@@ -248,11 +260,7 @@ size_t console_peek(struct console *console, uint64_t *position, char *buffer, s
 void console_attach(struct console *console)
 {
     lock_take(&lock);
-    focus = console;
-    if (console != home) {
-        uint64_t oldest = console->out.head > REPLAY ? console->out.head - REPLAY : 0;
-        console->out.tail = oldest < console->out.tail ? oldest : console->out.tail;
-    }
+    attach_next = console;
     pump();
     drop_and_notify();
 }
