@@ -25,6 +25,7 @@ static struct console log_console;
 static char log_buffer[LOG_SIZE];
 static struct console *home;                // the monitor's
 static struct console *focus;               // home, or the attached one
+static struct console *attach_next;         // gets the focus when all that the present one said is on its way
 static struct console *turn = &log_console; // whose line is shown next
 static bool have_uart, interrupts_on, started, seized;
 static bool at_prompt;            // home's reader waits: its line may be disturbed
