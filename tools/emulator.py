@@ -319,7 +319,8 @@ class Machine:
             "panic: action=fatal", "error: action=report", "info: action=ignore", "debug: action=ignore",
             f"memory: guest={self.mem}, host={min(self.mem, BOCHS_HOST_MIB)}",
             # Any triple fault is a bug of ours, so it must be seen: no quiet reset.
-            f"cpu: model={self.cpu_model}, count={self.cores}, ips={self.ips}, reset_on_triple_fault=0",
+            f"cpu: model={self.cpu_model}, count={self.cores}, ips={self.ips}, reset_on_triple_fault=0, "
+            "ignore_bad_msrs=0",
             "clock: sync=none",         # repeatable: time is what was executed
             "vgaromimage: file=$BXSHARE/VGABIOS-lgpl-latest",
             "vga: extension=none",      # Bochs panics in the graphics modes that GRUB would choose

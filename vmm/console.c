@@ -25,6 +25,7 @@ static struct console log_console;
 static char log_buffer[LOG_SIZE];
 static struct console *home;                // the monitor's
 static struct console *focus;               // home, or the attached one
+static struct console *attach_next;         // gets the focus when all that the present one said is on its way
 static struct console *turn = &log_console; // whose line is shown next
 static bool have_uart, interrupts_on, started, seized;
 static bool at_prompt;            // home's reader waits: its line may be disturbed
@@ -169,13 +170,25 @@ static bool stage_focus(void)
     return size != 0;
 }
 
+/// Gives the focus to the console to attach, and shows the last of what it had said before. True: there is some.
+static bool switch_focus(void)
+{
+    focus = attach_next;
+    attach_next = NULL;
+    if (focus != home) {
+        uint64_t replay = focus->out.head > REPLAY ? focus->out.head - REPLAY : 0;
+        focus->out.tail = replay < focus->out.tail ? replay : focus->out.tail;
+    }
+    return stage_focus();
+}
+
 static bool refill(void)
 {
     stage_used = stage_sent = 0;
     if (focus == home && at_line_start && stage_line(&log_console)) { // little, and it explains what follows
         return true;
     }
-    if (stage_focus()) {
+    if (stage_focus() || (attach_next && switch_focus())) {
         return true;
     }
     return (!home || focus != home || at_line_start || at_prompt) && stage_background();
@@ -248,11 +261,7 @@ size_t console_peek(struct console *console, uint64_t *position, char *buffer, s
 void console_attach(struct console *console)
 {
     lock_take(&lock);
-    focus = console;
-    if (console != home) {
-        uint64_t oldest = console->out.head > REPLAY ? console->out.head - REPLAY : 0;
-        console->out.tail = oldest < console->out.tail ? oldest : console->out.tail;
-    }
+    attach_next = console;
     pump();
     drop_and_notify();
 }

@@ -9,6 +9,8 @@ Shell.background; a prompt that is only drawn again after such a line is not tak
 """
 import json
 import re
+import socket
+import time
 
 import pexpect
 import pexpect.fdpexpect
@@ -61,8 +63,16 @@ def render(data):
 class _Connection(pexpect.fdpexpect.fdspawn):
     """A killed emulator resets the connection: that is its end, as any other."""
 
+    def __init__(self, connection, **options):
+        super().__init__(connection.fileno(), **options)
+        self._socket = connection
+
     def read_nonblocking(self, size=1, timeout=-1):
         try:
+            if self._socket.family == socket.AF_INET:
+                # Bochs sends every byte by itself and the system holds them back until we confirm the last one; this
+                # does so at once, until the next read.
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             return super().read_nonblocking(size, timeout)
         except ConnectionError:
             self.flag_eof = True
@@ -77,7 +87,7 @@ class Shell:
         self.background = []            # lines of the log and of personalities that run() left out
         self.boot_text = ""             # what came before the first prompt
         self._log = open(f"{machine.folder}/console.log", "wb", buffering=0)
-        self._connection = _Connection(machine.fd, timeout=TIMEOUT, maxread=65536)
+        self._connection = _Connection(machine.socket, timeout=TIMEOUT, maxread=65536)
         self._connection.logfile_read = self._log
         self._connection.delaybeforesend = None
 
@@ -137,15 +147,12 @@ class Shell:
     def result(self, command=None, timeout=TIMEOUT):
         """Waits for the next prompt; returns what was printed since the line with the command."""
         before, _ = self.expect(NEW_PROMPT, timeout)
-        lines = render(before)
-        echo = None
+        lines = render(PROMPT.encode() + before)
+        echo = 0
         if command is not None:
-            echo = next((i for i, line in enumerate(lines) if PROMPT + line == PROMPT + command
-                         or line == PROMPT + command), None)
-            if echo is None:
-                raise ConsoleError(f"the shell did not echo {command!r}; it showed {lines[:20]}")
-        else:
-            echo = 0
+            if PROMPT + command not in lines:
+                raise ConsoleError(f"the shell did not show {command!r} behind a prompt, but {lines[:20]}")
+            echo = lines.index(PROMPT + command)
         kept = [line for line in lines[echo + 1:] if not BACKGROUND_LINE.match(line)]
         self.background += [line for line in lines if BACKGROUND_LINE.match(line)]
         return "\n".join(kept)
@@ -160,6 +167,17 @@ class Shell:
             return json.loads(text)
         except ValueError as error:
             raise ConsoleError(f"{words!r} answered no JSON ({error}): {text!r}") from None
+
+    def resynchronise(self):
+        """Finds the prompt again after input that was not waited for, some of which may have been lost."""
+        for attempt in range(50):
+            word = f"resynchronise-{attempt}"
+            self.send(f"{CTRL_C}{word}\r")
+            answer = re.compile(f"{word}: no such command; help lists them\r\n{PROMPT}".encode())
+            if self._connection.expect_list([answer, PANIC, pexpect.EOF, pexpect.TIMEOUT], timeout=5) != 3:
+                break
+        if self._connection.match is None or self._connection.match.re is not answer:
+            raise ConsoleError("the shell does not answer any more")
 
     def answers(self):
         """Checks that the shell still answers."""
@@ -181,7 +199,6 @@ class Shell:
 
     def wait_until(self, condition, what, timeout=TIMEOUT):
         """Asks again until condition() is true, each time by a command to the shell; returns its value."""
-        import time
         deadline = time.monotonic() + timeout
         while True:
             value = condition()
