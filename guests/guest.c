@@ -24,7 +24,7 @@ enum {
     ST_BYTES = 10,
 
     TIMER_MICROSECONDS = 500,
-    ROUNDS_PER_HALT = 8,
+    ROUNDS_PER_HALT = 2,
     SPINS_LEAST = 500,
     SPINS_MASK = 0x7ff, ///< on top of that
     PATTERN_WORDS = 2048,
