@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Valid states for the entry checker: a 64-bit, a real-mode, a virtual-8086 and a PAE guest. Values are written as numbers,
-/// as they would stand in a dump.
+/// States for the tests of the entry checker. Valid ones: a 64-bit, a real-mode, a virtual-8086 and a PAE guest. Values are
+/// written as numbers, as they would stand in a dump. Broken ones: a valid one and changes to it.
 #ifndef POLYVISOR_TESTS_ENTRY_STATES_H
 #define POLYVISOR_TESTS_ENTRY_STATES_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "arch/x86/vmx/caps.h"
 #include "arch/x86/vmx/entry_check.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum base { LONG_MODE, REAL_MODE, VIRTUAL_8086, PAE, RESTRICTED };
 
@@ -169,6 +178,72 @@ static inline void entry_base(struct vmx_entry_state *state, enum base base)
         ENTRY_APPLY(state, real_mode);
         ENTRY_APPLY(state, pae);
         break;
+    }
+}
+
+/* ---- broken states ---- */
+
+/* Controls as above with more bits. */
+#define PIN_DEFAULT 0x7f
+#define PRIMARY_DEFAULT 0xb6986dfau
+#define SECONDARY_DEFAULT 0x001010eau
+#define EXIT_DEFAULT 0x0073efff
+#define LONG_ENTRY 0x93ff
+#define PIN_WITH(bits) {VMCS_PIN_CONTROLS, PIN_DEFAULT | (bits)}
+#define PRIMARY_WITH(bits) {VMCS_PRIMARY_CONTROLS, PRIMARY_DEFAULT | (bits)}
+#define SECONDARY_WITH(bits) {VMCS_SECONDARY_CONTROLS, SECONDARY_DEFAULT | (bits)}
+#define SECONDARY_WITHOUT(bits) {VMCS_SECONDARY_CONTROLS, SECONDARY_DEFAULT & ~(bits)}
+#define EXIT_WITH(bits) {VMCS_EXIT_CONTROLS, EXIT_DEFAULT | (bits)}
+#define ENTRY_WITH(bits) {VMCS_ENTRY_CONTROLS, LONG_ENTRY | (bits)}
+#define WITH_TPR_SHADOW PRIMARY_WITH(PRIMARY_TPR_SHADOW), {VMCS_VIRTUAL_APIC_ADDRESS, 0x20000}
+
+enum { CHANGES = 6 };
+
+/// A base state, changes to it, and what the checker says. No more changes: value of a field 0, which is the VPID's.
+struct broken {
+    enum base base;
+    struct setting changes[CHANGES];
+    const char *section;
+    enum vmcs_field field; ///< named as the culprit
+    const char *words;     ///< that the rule's text has
+};
+
+static inline void apply_changes(struct vmx_entry_state *state, const struct setting *changes)
+{
+    for (size_t i = 0; i < CHANGES && (changes[i].field != 0 || changes[i].value != 0); i++) {
+        // A VPID of 0 is written as 0x10000, of which the field keeps 0.
+        vmx_entry_set(state, changes[i].field, changes[i].value);
+    }
+}
+
+static inline void check_broken(const struct broken *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct broken *b = &cases[i];
+        struct vmx_entry_state state;
+        struct vmx_violation violation = {0};
+        entry_base(&state, b->base);
+        apply_changes(&state, b->changes);
+        if (vmx_entry_check(&state, &violation)) {
+            fail_msg("case %zu (%s: %s): accepted", i, b->section, b->words);
+        }
+        if (strstr(violation.rule, b->words) == NULL || violation.field != b->field ||
+            strcmp(violation.section, b->section) != 0) {
+            fail_msg("case %zu (%s: %s): %s, field %#x: %s", i, b->section, b->words, violation.section,
+                     violation.field, violation.rule);
+        }
+        assert_int_equal(violation.value, vmx_entry_get(&state, b->field));
+    }
+}
+
+static inline void check_accepted(enum base base, const struct setting *changes)
+{
+    struct vmx_entry_state state;
+    struct vmx_violation violation = {0};
+    entry_base(&state, base);
+    apply_changes(&state, changes);
+    if (!vmx_entry_check(&state, &violation)) {
+        fail_msg("base %d: %s, field %#x: %s", base, violation.section, violation.field, violation.rule);
     }
 }
 
