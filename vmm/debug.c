@@ -49,6 +49,9 @@ static int64_t list_cores(const struct debug_call *call)
             .flags = (c->bsp ? PV_CORE_BSP : 0) | (apic_is_x2() ? PV_CORE_X2APIC : 0),
             .vmxon = c->vmxon_count,
             .vmxoff = c->vmxoff_count,
+#ifdef POLYVISOR_COUNT_VMX
+            .vmx_instructions = c->vmx_instructions,
+#endif
             .ticks_total = times.total,
             .ticks_idle = times.idle,
             .ticks_ring3 = times.ring3,

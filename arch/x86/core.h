@@ -64,6 +64,9 @@ struct core {
 
     uint64_t vmxon_count, vmxoff_count;
     uint64_t vmxon_region; ///< physical
+#ifdef POLYVISOR_COUNT_VMX
+    uint64_t vmx_instructions;
+#endif
     char why[PV_WHY_SIZE]; ///< why not in VMX operation
 
     uint64_t tsc_start;

@@ -8,12 +8,24 @@
 
 #include "arch/x86/vmx/vmcs_fields.h"
 
+/// Counts the VMX instructions of this core, in builds that ask for it (make COUNT_VMX=1, docs/performance.md).
+#ifdef POLYVISOR_COUNT_VMX
+#include "arch/x86/core.h"
+static inline void vmx_count(uint64_t instructions)
+{
+    core_self()->vmx_instructions += instructions;
+}
+#else
+#define vmx_count(instructions) ((void)0)
+#endif
+
 /// A VMWRITE, VMREAD, VMPTRLD, VMCLEAR, INVEPT or INVVPID of the multiplexer's own that failed: a bug. Names field,
 /// value, error and caller. Does not return.
 _Noreturn void vmx_failed(const char *instruction, uint64_t operand, uint64_t value);
 
 static inline uint64_t vmcs_read(enum vmcs_field field)
 {
+    vmx_count(field == VMCS_EXIT_REASON ? 2 : 1); // with the exit, the entry before it
     uint64_t value;
     bool failed;
     __asm__ volatile("vmread %2, %0" : "=r"(value), "=@ccbe"(failed) : "r"((uint64_t)field));
@@ -25,6 +37,7 @@ static inline uint64_t vmcs_read(enum vmcs_field field)
 
 static inline void vmcs_write(enum vmcs_field field, uint64_t value)
 {
+    vmx_count(1);
     bool failed;
     __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(failed) : "r"(value), "r"((uint64_t)field));
     if (__builtin_expect(failed, 0)) {
@@ -35,6 +48,7 @@ static inline void vmcs_write(enum vmcs_field field, uint64_t value)
 /// VMREAD of a field that this processor may not have. False: it has not.
 static inline bool vmcs_try_read(uint32_t field, uint64_t *value)
 {
+    vmx_count(1);
     bool failed;
     __asm__ volatile("vmread %2, %0" : "=r"(*value), "=@ccbe"(failed) : "r"((uint64_t)field));
     return !failed;
@@ -42,6 +56,7 @@ static inline bool vmcs_try_read(uint32_t field, uint64_t *value)
 
 static inline bool vmcs_try_write(uint32_t field, uint64_t value)
 {
+    vmx_count(1);
     bool failed;
     __asm__ volatile("vmwrite %1, %2" : "=@ccbe"(failed) : "r"(value), "r"((uint64_t)field));
     return !failed;
@@ -49,6 +64,7 @@ static inline bool vmcs_try_write(uint32_t field, uint64_t value)
 
 static inline void vmx_vmptrld(uint64_t vmcs)
 {
+    vmx_count(1);
     bool failed;
     __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs) : "memory");
     if (__builtin_expect(failed, 0)) {
@@ -58,6 +74,7 @@ static inline void vmx_vmptrld(uint64_t vmcs)
 
 static inline void vmx_vmclear(uint64_t vmcs)
 {
+    vmx_count(1);
     bool failed;
     __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs) : "memory");
     if (__builtin_expect(failed, 0)) {
@@ -74,6 +91,7 @@ static inline void vmx_invept(uint64_t eptp)
         uint64_t eptp, reserved;
     } descriptor = {eptp, 0};
     bool failed;
+    vmx_count(1);
     __asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"((uint64_t)INVEPT_CONTEXT) : "memory");
     if (__builtin_expect(failed, 0)) {
         vmx_failed("INVEPT", eptp, 0);
@@ -87,6 +105,7 @@ static inline void vmx_invvpid(uint16_t vpid)
         uint64_t vpid, address;
     } descriptor = {vpid, 0};
     bool failed;
+    vmx_count(1);
     __asm__ volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"((uint64_t)INVVPID_CONTEXT) : "memory");
     if (__builtin_expect(failed, 0)) {
         vmx_failed("INVVPID", vpid, 0);

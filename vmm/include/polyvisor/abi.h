@@ -176,6 +176,7 @@ struct pv_core_info {
     uint32_t state;         ///< enum pv_core_state; absent: listed by the firmware, did not answer
     uint32_t flags;         ///< enum pv_core_flags
     uint64_t vmxon, vmxoff; ///< how often each was executed
+    uint64_t vmx_instructions; ///< how many others; 0 in builds that do not count them
     uint64_t ticks_total;     ///< TSC ticks since the core came up: the next four add up to it
     uint64_t ticks_idle;
     uint64_t ticks_ring3;

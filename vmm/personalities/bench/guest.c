@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest.h"
+
+static bool failed(const char *what, int64_t result)
+{
+    pv_printf("bench: error: %s: %s\n", what, pv_error_name(result));
+    return false;
+}
+
+bool bench_guest_open(struct bench_guest *guest)
+{
+    const int64_t result = pv_guest_memory_create(&guest->memory, BENCH_MEMORY);
+    if (result < 0)
+        return failed("guest memory", result);
+    pv_guest_load(&guest->memory, BENCH_CODE, bench_image, (size_t)(bench_image_end - bench_image));
+    return bench_guest_share(guest, guest);
+}
+
+bool bench_guest_share(struct bench_guest *guest, const struct bench_guest *first)
+{
+    guest->memory = first->memory;
+    const int64_t result = pv_vcpu_open(&guest->vcpu, guest->memory.space);
+    return result >= 0 || failed("vcpu", result);
+}
+
+void bench_guest_start(struct bench_guest *guest, const char *entry, uint64_t samples, uint32_t count, uint32_t leaf)
+{
+    struct pv_vcpu_state *state = guest->vcpu.state;
+    pv_start_long(state, &guest->memory, BENCH_TABLES, BENCH_CODE + (uint64_t)(entry - bench_image), 0);
+    state->gpr[PV_RDI] = samples;
+    state->gpr[PV_RBP] = count;
+    state->gpr[PV_RBX] = BENCH_SHARED;
+    state->gpr[PV_R9] = leaf;
+}
+
+bool bench_guest_run(struct bench_guest *guests, uint32_t count)
+{
+    for (uint32_t i = 0, done = 0;;) {
+        struct pv_vcpu_state *state = guests[i].vcpu.state;
+        const int64_t result = pv_vcpu_run(guests[i].vcpu.id, 0);
+        if (result != PV_RUN_EXIT)
+            return failed("vcpu_run", result);
+        const struct pv_io io = pv_io_decode(state->exit_qualification);
+        if (pv_exit_reason(state) != PV_EXIT_IO) {
+            pv_printf("bench: error: unexpected exit: %s at %#lx\n", pv_exit_name(pv_exit_reason(state)), state->rip);
+            return false;
+        }
+        pv_skip_instruction(state);
+        if (io.port == BENCH_PORT_DONE && ++done == count)
+            return true;
+        i = i + 1 < count ? i + 1 : 0;
+    }
+}
