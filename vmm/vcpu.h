@@ -90,6 +90,8 @@ void vcpu_check_kick(struct agent *agent);
 void vcpu_make_current(struct core *core, struct vcpu *vcpu);
 /// VMCLEAR: its data are in memory then, and no core's.
 void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu);
+/// From now on the debug registers of the vcpu's register file are swapped too. On its core.
+void vcpu_use_debug_registers(struct vcpu *vcpu);
 /// Saves the loaded register file; none is loaded then.
 void vcpu_unload_registers(struct core *core);
 

@@ -6,6 +6,7 @@
 #include "arch/x86/core.h"
 #include "arch/x86/layout.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/registers.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/field_policy.h"
 #include "arch/x86/vmx/vmcs.h"
@@ -96,6 +97,9 @@ static int32_t write_field(struct vcpu *vcpu, uint32_t field, uint64_t value)
     }
     if (field == VMCS_EXCEPTION_BITMAP) {
         vcpu->wanted_exceptions = (uint32_t)value;
+    }
+    if (field == VMCS_GUEST_DR7 && (value & DR7_ENABLES)) {
+        vcpu_use_debug_registers(vcpu);
     }
     return field_policy_adjust(&vmx_caps, field, &value) && vmcs_try_write(field, value) ? PV_OK : PV_ERR_INVALID;
 }

@@ -7,6 +7,7 @@
 #include "arch/x86/fpu.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/upcalls.h"
+#include "arch/x86/vmx/entry_check.h"
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
@@ -100,8 +101,7 @@ static bool absorb_mov_dr(struct vcpu *vcpu)
     if (vcpu->wants_mov_dr) {
         return false;
     }
-    vcpu->registers->uses_debug = true;
-    debug_registers_load(vcpu->registers->debug, vcpu->registers->dr6);
+    vcpu_use_debug_registers(vcpu);
     vcpu->primary &= ~PRIMARY_MOV_DR;
     vmcs_write(VMCS_PRIMARY_CONTROLS, vcpu->primary);
     return true; // the instruction runs again
@@ -197,10 +197,24 @@ static bool absorb(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
     }
 }
 
+/// Why the processor refused the current VMCS, in the SDM's words, for the personality.
+static void tell_rule(struct vcpu *vcpu)
+{
+    struct vmx_entry_state state = {.caps = &vmx_caps, .processor = vmx_processor()};
+    struct vmx_violation violation;
+    char text[PV_WHY_SIZE] = "";
+    vmx_entry_snapshot(&state, vmcs_try_read);
+    if (!vmx_entry_check(&state, &violation)) {
+        vmx_violation_text(&violation, text, sizeof(text));
+    }
+    memcpy(vcpu->state->entry_rule, text, sizeof(text));
+}
+
 /// The processor looked at the guest state and refused (SDM Vol. 3C 27.8): nothing of the guest has run.
 static void refused(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
 {
     vcpu_give_state(vcpu, reason & EXIT_REASON_BASIC);
+    tell_rule(vcpu);
     vcpu->state->entry_error = EXIT_REASON_ENTRY_FAILURE | (uint32_t)vmcs_read(VMCS_EXIT_QUALIFICATION);
     vcpu_finish_run(agent, PV_ERR_ENTRY);
 }
@@ -244,6 +258,7 @@ void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)
     if (error != ERROR_INVALID_CONTROLS) {
         vmx_failed("VM entry", vcpu->id, error); // a VMCS that is not ours, or the wrong launch state: a bug
     }
+    tell_rule(vcpu);
     vcpu->state->entry_error = (uint32_t)error;
     vcpu_finish_run(agent_of(core->main_stack->current), PV_ERR_ENTRY);
 }

@@ -54,6 +54,15 @@ static void swap_registers(struct core *core, struct register_file *in)
     core->loaded_registers = in;
 }
 
+void vcpu_use_debug_registers(struct vcpu *vcpu)
+{
+    struct register_file *r = vcpu->registers;
+    if (!r->uses_debug && vcpu->core->loaded_registers == r) {
+        debug_registers_load(r->debug, r->dr6);
+    }
+    r->uses_debug = true;
+}
+
 void vcpu_unload_registers(struct core *core)
 {
     struct register_file *out = core->loaded_registers;

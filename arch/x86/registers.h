@@ -79,7 +79,10 @@ enum {
 #define CR4_SMAP BIT(21)
 
 /* Debug registers, SDM Vol. 3B 18.2 */
+#define DR7_ENABLES UINT64_C(0xff)
 #define DR7_GD BIT(13)
+
+#define DEBUGCTL_ALL UINT64_C(0xffc3) // IA32_DEBUGCTL's bits, SDM Vol. 3B 18.4.1
 
 /* RFLAGS */
 #define RFLAGS_FIXED BIT(1)

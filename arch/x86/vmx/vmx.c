@@ -8,6 +8,8 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/vmx/caps.h"
+#include "arch/x86/vmx/controls.h"
+#include "arch/x86/vmx/entry_check.h"
 #include "arch/x86/vmx/feature_control.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "vmm/panic.h"
@@ -76,6 +78,14 @@ static bool check_caps(struct core *core)
         core->state = PV_CORE_NO_VMX;
         return false;
     }
+    enum vmcs_field field;
+    unsigned bit;
+    if (!vmx_controls_possible(&caps, &field, &bit)) {
+        pv_snprintf(core->why, sizeof(core->why), "VMX lacks: %s in %s", vmcs_bit_name(field, bit),
+                    vmcs_field_by_encoding(field)->name);
+        core->state = PV_CORE_NO_VMX;
+        return false;
+    }
     if (core->bsp) {
         vmx_caps = caps;
         return true;
@@ -139,6 +149,22 @@ bool vmx_enable(struct core *core)
 bool vmx_ready(void)
 {
     return ready;
+}
+
+struct vmx_processor vmx_processor(void)
+{
+    struct cpuid widths = cpu_cpuid(0x80000008, 0);
+    struct cpuid f7 = cpu_cpuid(7, 0), f71 = f7.eax >= 1 ? cpu_cpuid(7, 1) : (struct cpuid){0};
+    return (struct vmx_processor){
+        .physical_bits = (uint8_t)widths.eax,
+        .linear_bits = (uint8_t)(widths.eax >> 8),
+        .sgx = f7.ebx >> 2 & 1,
+        .rtm = f7.ebx >> 11 & 1,
+        .bus_lock = f7.ecx >> 24 & 1,
+        .lam = f71.eax >> 26 & 1,
+        .efer = VMX_EFER_ALL,
+        .debugctl = DEBUGCTL_ALL,
+    };
 }
 
 uint32_t vmx_timer_shift(void)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct core;
+struct vmx_processor;
 struct vmx_caps;
 
 enum { VMX_REGION_SIZE = 4096 }; // VMXON region and VMCS: at most that (SDM Vol. 3D A.1)
@@ -19,6 +20,8 @@ extern struct vmx_caps vmx_caps;
 bool vmx_enable(struct core *core);
 /// Whether the machine can run guests: the bootstrap processor is in VMX operation.
 bool vmx_ready(void);
+/// What the entry checker (entry_check.h) needs to know of this core.
+struct vmx_processor vmx_processor(void);
 /// The VMX-preemption timer counts down once in 2^this TSC ticks (IA32_VMX_MISC, SDM Vol. 3D A.6).
 uint32_t vmx_timer_shift(void);
 /// Whether there is IA32_TSC_AUX (CPUID: RDTSCP).
