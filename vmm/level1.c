@@ -98,7 +98,6 @@ static void put_back(struct level1 *l1)
 {
     struct level1_entity *entity = l1->current;
     l1->current = NULL;
-    l1->free = false;
     if (entity) {
         enqueue(l1, entity);
     }
@@ -140,7 +139,6 @@ void level1_sleep(struct level1 *l1, struct level1_entity *entity)
     entity->runnable = false;
     if (l1->current == entity) {
         l1->current = NULL;
-        l1->free = false;
     } else {
         take_out(l1, entity);
     }

@@ -80,7 +80,7 @@ struct level1 {
     uint64_t round;
     struct level1_entity *current; ///< whose turn it is; NULL under frame
     int64_t left;                  ///< ticks of its turn
-    bool free;                     ///< it was alone when it was picked: its time is nobody's loss
+    bool free;                     ///< current was alone when it was picked: its time is nobody's loss
 
     /* frame */
     struct level1_slot *slots;

@@ -506,7 +506,8 @@ static void frame_refuses_bad_tables(void **state)
     assert_false(level1_use_frame(&l1, slots, 8, 0));
     assert_int_equal(l1.policy, LEVEL1_WEIGHTED);
     assert_true(level1_use_frame(&l1, slots, 6, 0));
-    assert_true(level1_use_frame(&l1, slots + 8, LEVEL1_MAX_SLOTS - 8, 0));
+    slots[6].ticks = slots[7].ticks = LEVEL1_MIN_QUANTUM;
+    assert_true(level1_use_frame(&l1, slots, LEVEL1_MAX_SLOTS, 0));
 }
 
 /// 10^9 slots of crooked lengths: a million picked one after another, then leaps; the ends never drift by a tick.

@@ -395,7 +395,18 @@ static void edf_overrun(void **state)
     exits(A, 2060);
     l2_yield(&scheduler, &vcpus[A]); // the rest of this period's
     idle(2400);
-    runs(A, 2500);
+    exits(A, 2490);
+    exits(A, 2710); // no debt is deeper than a runtime
+    idle(2800);
+    idle(3200);
+    picks(A);
+    l2_block(&scheduler, &vcpus[A]);
+    now = 3300;
+    l2_charge(&scheduler, &vcpus[A], 100); // in the wrong order, but nothing breaks
+    idle(L2_NEVER);
+    now = 3600;
+    wakes(A); // just as its period ends
+    runs(A, 3700);
     assert_int_equal(vcpus[A].misses, 0);
 }
 
@@ -472,6 +483,31 @@ static void edf_misses(void **state)
     assert_int_equal(vcpus[B].misses, 3);
 }
 
+/// A vcpu that has not got all of its runtime when its deadline comes has missed it; when it has, it has not.
+static void edf_misses_by_a_tick(void **state)
+{
+    (void)state;
+    start(&l2_earliest_deadline);
+    add(A, (struct l2_vcpu){.runtime = 700, .period = 700});
+    runs(A, 700);
+    picks(A);
+    assert_int_equal(vcpus[A].misses, 0);
+    l2_charge(&scheduler, &vcpus[A], 699); // one tick went to an interrupt
+    now = 1400;
+    runs(A, 2100);
+    assert_int_equal(vcpus[A].misses, 1);
+    start(&l2_earliest_deadline);
+    add(A, (struct l2_vcpu){.runtime = 100, .period = 700, .deadline = 100});
+    picks(A);
+    l2_charge(&scheduler, &vcpus[A], 99);
+    now = 100;
+    runs(A, 101); // late, but it gets it
+    assert_int_equal(vcpus[A].misses, 1);
+    idle(700);
+    runs(A, 800);
+    assert_int_equal(vcpus[A].misses, 1);
+}
+
 /// Random sets that pass the admission, vcpus that block and wake at random: nobody misses, whatever happens.
 static void edf_never_misses(void **state)
 {
@@ -538,6 +574,7 @@ int main(void)
         cmocka_unit_test(edf_overrun),
         cmocka_unit_test(edf_wake),
         cmocka_unit_test(edf_misses),
+        cmocka_unit_test(edf_misses_by_a_tick),
         cmocka_unit_test(edf_never_misses),
         cmocka_unit_test(policies_have_names),
     };
