@@ -93,9 +93,12 @@ $(BUILD)/polyvisor.elf: $(BUILD)/polyvisor.debug.elf
 # ---- personalities ----
 LINK_P = $(LD) -nostdlib -static -z max-page-size=0x1000 -z separate-code -z noexecstack --build-id=none \
     -T vmm/personalities/lib/personality.ld
+# The monitor words VMCS fields as the multiplexer names them: two pure files.
+P_EXTRA_monitor := $(BUILD)/personality/arch/x86/vmx/vmcs_fields.c.o $(BUILD)/personality/arch/x86/vmx/vmcs_names.c.o
+$(P_EXTRA_monitor) $(BUILD)/personality/vmm/personalities/monitor/%.c.o: RING3 += -I.
 define PERSONALITY_RULE
 $(BUILD)/$(1).debug.elf: $$(patsubst %,$(BUILD)/personality/%.o,$$(wildcard vmm/personalities/$(1)/*.c \
-    vmm/personalities/$(1)/*.asm)) $$(P_LIB_OBJ) vmm/personalities/lib/personality.ld
+    vmm/personalities/$(1)/*.asm)) $$(P_EXTRA_$(1)) $$(P_LIB_OBJ) vmm/personalities/lib/personality.ld
 	$$(call say,LD,$$@)$$(LINK_P) -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach p,$(PERSONALITIES),$(eval $(call PERSONALITY_RULE,$(p))))

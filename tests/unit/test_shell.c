@@ -2,16 +2,21 @@
 // The whole shell against a multiplexer that is only pretended: what is typed goes in, what is printed comes out.
 // links: tests/unit/fake_multiplexer.c vmm/personalities/monitor/banner.c vmm/personalities/monitor/cmd_console.c
 // links: vmm/personalities/monitor/cmd_control.c vmm/personalities/monitor/cmd_cores.c
-// links: vmm/personalities/monitor/cmd_cpu.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
-// links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
-// links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
-// links: vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/command.c vmm/personalities/monitor/commands.c
-// links: vmm/personalities/monitor/json.c vmm/personalities/monitor/line.c vmm/personalities/monitor/line_keys.c
-// links: vmm/personalities/monitor/msr_names.c vmm/personalities/monitor/out.c vmm/personalities/monitor/pager.c
+// links: vmm/personalities/monitor/cmd_cpu.c vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c
+// links: vmm/personalities/monitor/cmd_log.c vmm/personalities/monitor/cmd_machine.c
+// links: vmm/personalities/monitor/cmd_mem.c vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_peek.c
+// links: vmm/personalities/monitor/cmd_power.c vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/cmd_sched.c
+// links: vmm/personalities/monitor/cmd_top.c vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c
+// links: vmm/personalities/monitor/command.c vmm/personalities/monitor/commands.c vmm/personalities/monitor/json.c
+// links: vmm/personalities/monitor/line.c vmm/personalities/monitor/line_keys.c vmm/personalities/monitor/msr_names.c
+// links: vmm/personalities/monitor/out.c vmm/personalities/monitor/pager.c vmm/personalities/monitor/parse.c
 // links: vmm/personalities/monitor/processor.c vmm/personalities/monitor/query.c vmm/personalities/monitor/shell.c
-// links: vmm/personalities/monitor/terminal.c vmm/personalities/monitor/text.c vmm/personalities/monitor/vmx_bits.c
-// links: vmm/personalities/monitor/vmx_caps.c vmm/personalities/monitor/vmx_report.c
-// links: vmm/personalities/monitor/weaknesses.c vmm/personalities/lib/console.c vmm/personalities/lib/error.c
+// links: vmm/personalities/monitor/terminal.c vmm/personalities/monitor/text.c vmm/personalities/monitor/top.c
+// links: vmm/personalities/monitor/vmcs_flags.c vmm/personalities/monitor/vmcs_qualification.c
+// links: vmm/personalities/monitor/vmcs_snapshot.c vmm/personalities/monitor/vmcs_words.c
+// links: vmm/personalities/monitor/vmx_bits.c vmm/personalities/monitor/vmx_caps.c
+// links: vmm/personalities/monitor/vmx_report.c vmm/personalities/monitor/weaknesses.c arch/x86/vmx/vmcs_fields.c
+// links: arch/x86/vmx/vmcs_names.c vmm/personalities/lib/console.c vmm/personalities/lib/error.c
 // links: vmm/personalities/lib/number.c vmm/lib/format.c vmm/lib/string.c
 #include <setjmp.h>
 #include <stdarg.h>

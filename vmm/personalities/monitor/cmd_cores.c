@@ -5,13 +5,22 @@
 #include "query.h"
 #include "text.h"
 
+/// A share of the core's time, 8 characters.
+static void print_share(const struct pv_core_info *core, uint64_t ticks)
+{
+    const uint64_t permille = text_permille(ticks, core->ticks_total);
+    out(" %4lu.%lu%%", permille / 10, permille % 10);
+}
+
 static void print_core(const struct pv_core_info *core)
 {
-    const uint64_t ring3 = text_permille(core->ticks_ring3, core->ticks_total);
-    const uint64_t idle = text_permille(core->ticks_idle, core->ticks_total);
-    out("%4u %5u%c %-7s %6lu %7lu %9lu %11lu %10lu %5lu.%lu%% %5lu.%lu%%\n", core->core, core->apic,
-        core->flags & PV_CORE_BSP ? '*' : ' ', text_core_state(core->state), core->vmxon, core->vmxoff, core->switches,
-        core->interrupts, core->syscalls, ring3 / 10, ring3 % 10, idle / 10, idle % 10);
+    out("%4u %4u%c %-6s %5lu %6lu %9lu %10lu", core->core, core->apic, core->flags & PV_CORE_BSP ? '*' : ' ',
+        text_core_state(core->state), core->vmxon, core->vmxoff, core->switches, core->interrupts);
+    print_share(core, core->ticks_guest);
+    print_share(core, core->ticks_ring3);
+    print_share(core, core->ticks_mux);
+    print_share(core, core->ticks_idle);
+    out("\n");
     if (core->why[0] != '\0')
         out("     %s\n", core->why);
 }
@@ -24,10 +33,14 @@ static void json_core(struct json *json, const struct pv_core_info *core)
     json_string(json, "state", text_core_state(core->state));
     json_number(json, "vmxon", core->vmxon);
     json_number(json, "vmxoff", core->vmxoff);
+    if (core->vmx_instructions) // a build that counts them
+        json_number(json, "vmx_instructions", core->vmx_instructions);
     json_bool(json, "bsp", core->flags & PV_CORE_BSP);
     json_bool(json, "x2apic", core->flags & PV_CORE_X2APIC);
     json_number(json, "ticks_total", core->ticks_total);
     json_number(json, "ticks_idle", core->ticks_idle);
+    json_number(json, "ticks_mux", core->ticks_mux);
+    json_number(json, "ticks_guest", core->ticks_guest);
     json_number(json, "ticks_ring3", core->ticks_ring3);
     json_number(json, "switches", core->switches);
     json_number(json, "interrupts", core->interrupts);
@@ -41,7 +54,7 @@ static void run_cores(const struct call *call)
     const struct pv_core_info *list;
     const size_t count = query_cores(&list);
     if (!call->json) {
-        out("core   apic state    vmxon  vmxoff  switches  interrupts   syscalls  ring 3    idle\n");
+        out("core apic  state  vmxon vmxoff  switches interrupts   guest  ring 3     mux    idle\n");
         for (size_t i = 0; i < count; i++)
             print_core(&list[i]);
         return;
@@ -61,7 +74,8 @@ const struct command command_cores = {
     .summary = "list the cores: VMX state, counters, where the time went",
     .details =
         "state is vmx (in VMX operation), no-vmx (runs, the line below says why not) or absent (did not start).\n"
-        "vmxon and vmxoff count how often these instructions were executed; * marks the core that booted.\n",
+        "vmxon and vmxoff count how often these instructions were executed; * marks the core that booted.\n"
+        "guest, ring 3, mux (the multiplexer) and idle are the shares of the core's time.\n",
     .json = true,
     .run = run_cores,
 };

@@ -5,13 +5,15 @@
 #include "query.h"
 #include "text.h"
 
-static void print_row(const struct pv_personality_info *p)
+static void print_row(const struct pv_personality_info *p, uint64_t hz)
 {
-    char cores[TEXT_CORES_MAX], pool[TEXT_SIZE_MAX];
+    char cores[TEXT_CORES_MAX], pool[TEXT_SIZE_MAX], guest[TEXT_TIME_MAX], ring3[TEXT_TIME_MAX];
     text_cores(cores, p->cores);
     text_size(pool, p->pool);
-    out("%2u %-16s %-8s %-8s %6u %-10s %9lu %9lu %8u\n", p->id, p->name, text_personality_state(p->state), cores,
-        p->weight, pool, p->switches, p->syscalls, p->restarts);
+    text_seconds(guest, p->ticks_guest, hz);
+    text_seconds(ring3, p->ticks_ring3, hz);
+    out("%2u %-12s %-8s %-7s %6u %-9s %5lu %8lu %7s %7s\n", p->id, p->name, text_personality_state(p->state), cores,
+        p->weight, pool, p->vcpus, p->switches, guest, ring3);
     if (p->why[0] != '\0')
         out("   %s\n", p->why);
 }
@@ -35,7 +37,14 @@ static void print_size(const char *what, uint64_t bytes)
     out("%-12s %s\n", what, text);
 }
 
-static void print_one(const struct pv_personality_info *p)
+static void print_time(const char *what, uint64_t ticks, uint64_t hz)
+{
+    char text[TEXT_TIME_MAX];
+    text_seconds(text, ticks, hz);
+    out("%-12s %lu ticks (%s s)\n", what, ticks, text);
+}
+
+static void print_one(const struct pv_personality_info *p, uint64_t hz)
 {
     char cores[TEXT_CORES_MAX];
     text_cores(cores, p->cores);
@@ -50,8 +59,11 @@ static void print_one(const struct pv_personality_info *p)
     print_size("pool", p->pool);
     print_size("quota", p->quota);
     print_size("quota used", p->quota_used);
+    out("vcpus        %lu\n", p->vcpus);
+    out("exits        %lu absorbed, %lu delivered\n", p->exits_absorbed, p->exits_delivered);
     out("switches     %lu\n", p->switches);
-    out("ring 3       %lu ticks\n", p->ticks_ring3);
+    print_time("guest", p->ticks_guest, hz);
+    print_time("ring 3", p->ticks_ring3, hz);
     out("system calls %lu\n", p->syscalls);
     out("restarts     %u\n", p->restarts);
     out("console      %lu bytes lost\n", p->console_dropped);
@@ -92,8 +104,12 @@ static void json_one(struct json *json, const struct pv_personality_info *p)
     json_number(json, "pool", p->pool);
     json_number(json, "quota", p->quota);
     json_number(json, "quota_used", p->quota_used);
+    json_number(json, "vcpus", p->vcpus);
     json_number(json, "switches", p->switches);
+    json_number(json, "ticks_guest", p->ticks_guest);
     json_number(json, "ticks_ring3", p->ticks_ring3);
+    json_number(json, "exits_absorbed", p->exits_absorbed);
+    json_number(json, "exits_delivered", p->exits_delivered);
     json_number(json, "syscalls", p->syscalls);
     json_number(json, "restarts", p->restarts);
     json_number(json, "console_dropped", p->console_dropped);
@@ -122,11 +138,11 @@ static void run_ps(const struct call *call)
         json_close(&json, ']');
         call_json_end(&json);
     } else if (call->count == 1) {
-        print_one(list);
+        print_one(list, call->info->tsc_hz);
     } else {
-        out("id name             state    cores    weight pool        switches  syscalls restarts\n");
+        out("id name         state    cores   weight pool      vcpus switches guest s ring3 s\n");
         for (size_t i = 0; i < count; i++)
-            print_row(&list[i]);
+            print_row(&list[i], call->info->tsc_hz);
     }
 }
 
@@ -135,8 +151,9 @@ const struct command command_ps = {
     .arguments = "[NAME] [--json]",
     .summary = "list the personalities, or show all about one",
     .details =
-        "state is running, waiting (for events), exited, faulted (an exception stopped it), killed, refused (was not\n"
-        "started) or stopping; the line below says why. With NAME, also the registers at a fault.\n",
+        "state is running, waiting (for events), paused, exited, faulted (an exception stopped it), killed, refused\n"
+        "(was not started) or stopping; the line below says why. guest s and ring3 s are seconds of processor time.\n"
+        "With NAME, also exits, system calls, memory, and the registers at a fault.\n",
     .most = 1,
     .json = true,
     .run = run_ps,

@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "out.h"
+#include "parse.h"
 #include "personality.h"
 #include "query.h"
 
@@ -138,6 +139,24 @@ const struct pv_personality_info *call_personality(const struct call *call, size
     return found;
 }
 
+const struct pv_vcpu_info *call_vcpu(const struct call *call, size_t argument)
+{
+    const char *text = call->arguments[argument];
+    size_t name_size, left_out;
+    uint32_t number;
+    if (!parse_vcpu(text, &name_size, &number)) {
+        call_fail(call, "'%s' is no vcpu: expected NAME/NUMBER, such as tiny/0; vcpus lists them", text);
+        return NULL;
+    }
+    const struct pv_vcpu_info *list;
+    const size_t count = query_vcpus(&list, &left_out);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].vcpu == number && strlen(list[i].name) == name_size && memcmp(list[i].name, text, name_size) == 0)
+            return &list[i];
+    call_fail(call, "there is no vcpu '%s'; vcpus lists them", text);
+    return NULL;
+}
+
 /// Moves the options out of the arguments. False, with a message, at one that the command does not know.
 static bool take_options(struct call *call)
 {
@@ -216,4 +235,21 @@ const char *candidate_personality(size_t argument, size_t index)
     if (index == 0) // the beginning of an enumeration: see what there is now
         count = query_personalities(&list);
     return index < count ? list[index].name : NULL;
+}
+
+const char *candidate_vcpu(size_t argument, size_t index)
+{
+    enum { NUMBER_SIZE = 12 };
+    static char names[QUERY_MAX_VCPUS][PV_NAME_SIZE + NUMBER_SIZE];
+    static size_t count;
+    if (argument != 0)
+        return NULL;
+    if (index == 0) {
+        const struct pv_vcpu_info *list;
+        size_t left_out;
+        count = query_vcpus(&list, &left_out);
+        for (size_t i = 0; i < count; i++)
+            pv_snprintf(names[i], sizeof(names[i]), "%s/%u", list[i].name, list[i].vcpu);
+    }
+    return index < count ? names[index] : NULL;
 }

@@ -61,9 +61,12 @@ bool call_number(const struct call *call, size_t argument, const char *what, uin
 bool call_core(const struct call *call, size_t argument, uint32_t *core);
 /// Finds the personality that an argument names; says that there is none otherwise.
 const struct pv_personality_info *call_personality(const struct call *call, size_t argument);
+/// Finds the vcpu that an argument of the form NAME/NUMBER names; says what is wrong with it otherwise.
+const struct pv_vcpu_info *call_vcpu(const struct call *call, size_t argument);
 
 /// Candidates for completion.
 const char *candidate_command(size_t argument, size_t index);
 const char *candidate_personality(size_t argument, size_t index);
+const char *candidate_vcpu(size_t argument, size_t index);
 
 #endif

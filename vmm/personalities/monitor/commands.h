@@ -23,7 +23,6 @@ extern const struct command command_machine;
 extern const struct command command_version;
 // cmd_mem.c
 extern const struct command command_mem;
-
 // cmd_peek.c
 extern const struct command command_peek;
 // cmd_msr.c
@@ -36,6 +35,19 @@ extern const struct command command_reboot;
 extern const struct command command_ps;
 // cmd_control.c
 extern const struct command command_kill;
+extern const struct command command_pause;
+extern const struct command command_pin;
 extern const struct command command_restart;
+extern const struct command command_resume;
+// cmd_exits.c
+extern const struct command command_exits;
+// cmd_sched.c
+extern const struct command command_sched;
+// cmd_top.c
+extern const struct command command_top;
+// cmd_vcpus.c
+extern const struct command command_vcpus;
+// cmd_vmcs.c
+extern const struct command command_vmcs;
 
 #endif

@@ -3,15 +3,20 @@
 
 #include "personality.h"
 
-enum { MAX_PERSONALITIES = 129, MAX_REGIONS = 1024, MAX_TEXT = 65536 };
+enum { MAX_REGIONS = 1024, MAX_TEXT = 65536 };
+
+/// Asks for a list of records; returns how many there are.
+static size_t list_all(enum pv_debug which, void *buffer, size_t record, size_t room)
+{
+    const int64_t count = pv_debug(which, 0, 0, buffer, record * room);
+    return count < 0 ? 0 : (size_t)count;
+}
 
 /// Asks for a list of records; returns how many stand in the buffer.
 static size_t list_records(enum pv_debug which, void *buffer, size_t record, size_t room)
 {
-    const int64_t count = pv_debug(which, 0, 0, buffer, record * room);
-    if (count < 0)
-        return 0;
-    return (size_t)count < room ? (size_t)count : room;
+    const size_t count = list_all(which, buffer, record, room);
+    return count < room ? count : room;
 }
 
 size_t query_cores(const struct pv_core_info **list)
@@ -23,9 +28,9 @@ size_t query_cores(const struct pv_core_info **list)
 
 size_t query_personalities(const struct pv_personality_info **list)
 {
-    static struct pv_personality_info personalities[MAX_PERSONALITIES];
+    static struct pv_personality_info personalities[QUERY_MAX_PERSONALITIES];
     *list = personalities;
-    return list_records(PV_DEBUG_PERSONALITIES, personalities, sizeof(personalities[0]), MAX_PERSONALITIES);
+    return list_records(PV_DEBUG_PERSONALITIES, personalities, sizeof(personalities[0]), QUERY_MAX_PERSONALITIES);
 }
 
 size_t query_memory(const struct pv_memory_info **list)
@@ -33,6 +38,23 @@ size_t query_memory(const struct pv_memory_info **list)
     static struct pv_memory_info regions[MAX_REGIONS];
     *list = regions;
     return list_records(PV_DEBUG_MEMORY, regions, sizeof(regions[0]), MAX_REGIONS);
+}
+
+size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out)
+{
+    static struct pv_vcpu_info vcpus[QUERY_MAX_VCPUS];
+    *list = vcpus;
+    const size_t count = list_all(PV_DEBUG_VCPUS, vcpus, sizeof(vcpus[0]), QUERY_MAX_VCPUS);
+    *left_out = count > QUERY_MAX_VCPUS ? count - QUERY_MAX_VCPUS : 0;
+    return count - *left_out;
+}
+
+const struct pv_sched_info *query_sched(void)
+{
+    static struct pv_sched_info sched;
+    if (list_records(PV_DEBUG_SCHED, &sched, sizeof(sched), 1) != 1)
+        sched = (struct pv_sched_info){0};
+    return &sched;
 }
 
 const struct pv_machine_info *query_machine(void)
@@ -76,6 +98,22 @@ int64_t query_msr(uint32_t core, uint32_t msr, uint64_t *value)
 {
     *value = 0;
     return pv_debug(PV_DEBUG_MSR, core, msr, value, sizeof(*value));
+}
+
+int64_t query_vmcs(const struct pv_vcpu_info *vcpu, uint32_t field, uint64_t *value)
+{
+    enum { ATTEMPTS = 8 }; // one that is not found may be on its way to another core
+    const uint64_t id = PV_VCPU_ID(vcpu->personality, vcpu->vcpu);
+    int64_t result = PV_ERR_NOT_FOUND;
+    *value = 0;
+    for (int i = 0; i < ATTEMPTS && result == PV_ERR_NOT_FOUND; i++)
+        result = pv_debug(PV_DEBUG_VMCS, id, field, value, sizeof(*value));
+    return result;
+}
+
+int64_t query_exits(const struct pv_vcpu_info *vcpu, struct pv_exit_counts *counts)
+{
+    return pv_debug(PV_DEBUG_EXITS, PV_VCPU_ID(vcpu->personality, vcpu->vcpu), 0, counts, sizeof(*counts));
 }
 
 struct pv_cpuid query_cpuid(uint32_t core, uint32_t leaf, uint32_t subleaf)

@@ -34,6 +34,24 @@ int terminal_read(void)
     return (unsigned char)input[input_next++];
 }
 
+int terminal_read_until(uint64_t deadline)
+{
+    while (!terminal_has_input()) {
+        const int64_t events = pv_event_wait(PV_EVENT_CONSOLE_INPUT, deadline);
+        if (events == PV_ERR_TIMEOUT)
+            return TERMINAL_TIMEOUT;
+        if (events < 0)
+            return TERMINAL_FAILED;
+    }
+    return (unsigned char)input[input_next++];
+}
+
+void terminal_discard(void)
+{
+    while (terminal_has_input())
+        input_next = input_end;
+}
+
 void terminal_wait_for_return(void)
 {
     pv_event_wait(PV_EVENT_CONSOLE_REDRAW, PV_NO_DEADLINE);

@@ -8,10 +8,14 @@
 #include <stdint.h>
 
 /// What terminal_read returns besides a byte.
-enum { TERMINAL_REDRAW = -1, TERMINAL_FAILED = -2 };
+enum { TERMINAL_REDRAW = -1, TERMINAL_FAILED = -2, TERMINAL_TIMEOUT = -3 };
 
 /// Waits for the next byte of input. TERMINAL_REDRAW: the row of the cursor was overwritten, draw it again.
 int terminal_read(void);
+/// The same until the TSC reaches a deadline: TERMINAL_TIMEOUT. Never TERMINAL_REDRAW: for who draws everything again anyway.
+int terminal_read_until(uint64_t deadline);
+/// Forgets input that has arrived: the rest of an escape sequence.
+void terminal_discard(void);
 /// Whether input has arrived that was not read yet.
 bool terminal_has_input(void);
 /// Waits until the terminal is the shell's again, after it was attached to another console.

@@ -61,6 +61,16 @@ uint64_t text_microseconds(uint64_t ticks, uint64_t hz)
     return seconds * PER_SECOND + rest * PER_SECOND / hz;
 }
 
+void text_seconds(char text[TEXT_TIME_MAX], uint64_t ticks, uint64_t hz)
+{
+    enum { LONG = 1000 };
+    const uint64_t ms = text_microseconds(ticks, hz) / 1000;
+    if (ms / 1000 < LONG)
+        pv_snprintf(text, TEXT_TIME_MAX, "%lu.%03lu", ms / 1000, ms % 1000);
+    else
+        pv_snprintf(text, TEXT_TIME_MAX, "%lu", ms / 1000);
+}
+
 const char *text_core_state(uint32_t state)
 {
     static const char *const names[] = {"absent", "no-vmx", "vmx"};
@@ -73,7 +83,7 @@ const char *text_personality_state(uint32_t state)
     static const char *const names[] = {
         [PV_STATE_RUNNING] = "running",   [PV_STATE_WAITING] = "waiting", [PV_STATE_EXITED] = "exited",
         [PV_STATE_FAULTED] = "faulted",   [PV_STATE_KILLED] = "killed",   [PV_STATE_REFUSED] = "refused",
-        [PV_STATE_STOPPING] = "stopping",
+        [PV_STATE_STOPPING] = "stopping", [PV_STATE_PAUSED] = "paused",
     };
     return state < COUNT(names) && names[state] != NULL ? names[state] : "unknown";
 }
@@ -89,7 +99,13 @@ const char *text_memory_kind(uint32_t kind)
     return kind < COUNT(names) && names[kind] != NULL ? names[kind] : "unknown";
 }
 
-const char *text_exception(uint64_t vector)
+const char *text_policy(uint32_t policy)
+{
+    static const char *const names[] = {[PV_POLICY_WEIGHTED] = "weighted", [PV_POLICY_FRAME] = "frame"};
+    return policy < COUNT(names) ? names[policy] : "unknown";
+}
+
+const char *text_exception_or_null(uint64_t vector)
 {
     static const char *const names[] = {
         // SDM Vol. 3A, table 6-1
@@ -114,7 +130,13 @@ const char *text_exception(uint64_t vector)
         [20] = "#VE virtualization exception",
         [21] = "#CP control protection",
     };
-    return vector < COUNT(names) && names[vector] != NULL ? names[vector] : "unknown";
+    return vector < COUNT(names) ? names[vector] : NULL;
+}
+
+const char *text_exception(uint64_t vector)
+{
+    const char *name = text_exception_or_null(vector);
+    return name != NULL ? name : "unknown";
 }
 
 void json_cores(struct json *json, const char *key, uint64_t cores)
