@@ -118,8 +118,8 @@ void level1_entity_init(struct level1_entity *entity, uint32_t weight)
 
 void level1_wake(struct level1 *l1, struct level1_entity *entity)
 {
-    if (!entity->runnable) {
-        entity->runnable = true;
+    if (!entity->where) {
+        entity->where = l1;
         enqueue(l1, entity);
     }
 }
@@ -133,10 +133,10 @@ static void drop_credit(struct level1_entity *entity)
 
 void level1_sleep(struct level1 *l1, struct level1_entity *entity)
 {
-    if (!entity->runnable) {
+    if (entity->where != l1) {
         return;
     }
-    entity->runnable = false;
+    entity->where = NULL;
     if (l1->current == entity) {
         l1->current = NULL;
     } else {
@@ -268,7 +268,7 @@ static struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_
     advance(l1, now);
     const struct level1_slot *slot = &l1->slots[l1->slot];
     *end = l1->frame_start + slot->end;
-    return slot->entity && slot->entity->runnable ? slot->entity : NULL;
+    return slot->entity && slot->entity->where == l1 ? slot->entity : NULL;
 }
 
 struct level1_entity *level1_pick(struct level1 *l1, uint64_t now, uint64_t *end)

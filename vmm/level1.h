@@ -56,14 +56,15 @@ struct level1_entity {
     int64_t credit;                    ///< ticks that it may run; negative: that it ran too long
     uint32_t weight;                   ///< 1 to CONFIG_WEIGHT_MAX
     uint8_t slot;                      ///< its list
-    bool runnable;
+    const struct level1 *where;        ///< the core that it is runnable on, or NULL
 };
 
 struct level1_list {
     struct level1_entity *first, *last;
 };
 
-/// A slot of a frame. The table is the caller's and stays while it is in use.
+/// A slot of a frame. The table is the caller's and stays while it is in use; so do the entities, runnable or not. One
+/// that moved to another core does not run in its slots here any more.
 struct level1_slot {
     struct level1_entity *entity; ///< NULL: idle
     uint64_t ticks;               ///< its length, at least LEVEL1_MIN_QUANTUM
@@ -95,8 +96,8 @@ void level1_init(struct level1 *l1, uint64_t slice);
 /// A new entity, which is not runnable.
 void level1_entity_init(struct level1_entity *entity, uint32_t weight);
 
-/// The entity can run: its first turn comes when it has earned it, behind those who wait already. Nothing if it is
-/// runnable.
+/// The entity can run here: its first turn comes when it has earned it, behind those who wait already. Nothing if it is
+/// runnable. To bring it to another core: level1_sleep on the old one, then level1_wake on the new.
 void level1_wake(struct level1 *l1, struct level1_entity *entity);
 /// The entity cannot run any more, whether it is its turn or not. Credit is lost, debt stays. Nothing if it is not
 /// runnable.

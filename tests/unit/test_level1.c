@@ -489,6 +489,26 @@ static void frame_by_hand(void **state)
     EXPECT(&now, {0, 1000}, {2, 1000}, {1, 1000}, {0, 1000}); // 1 slept and went to the tail
 }
 
+/// An entity is scheduled where it woke, and nowhere else, whatever tables still name it.
+static void entity_moves_to_another_core(void **state)
+{
+    static struct level1 other;
+    struct level1_slot slots[] = {{.entity = &entities[0], .ticks = 10000}};
+    uint64_t end;
+
+    (void)state;
+    add(1, (const uint32_t[]){100});
+    assert_true(level1_use_frame(&l1, slots, 1, 0));
+    level1_init(&other, SLICE);
+    level1_sleep(&other, &entities[0]); // not there: nothing
+    expect_slot(0, &entities[0], 10000);
+    level1_sleep(&l1, &entities[0]);
+    level1_wake(&other, &entities[0]);
+    level1_wake(&l1, &entities[0]); // is runnable already: nothing
+    expect_slot(100, NULL, 10000);
+    assert_ptr_equal(level1_pick(&other, 100, &end), &entities[0]);
+}
+
 static void frame_refuses_bad_tables(void **state)
 {
     static struct level1_slot slots[LEVEL1_MAX_SLOTS + 1];
@@ -560,6 +580,7 @@ int main(void)
         TEST(sleepers_do_not_disturb_shares),
         TEST(random_operations),
         TEST(frame_by_hand),
+        TEST(entity_moves_to_another_core),
         TEST(frame_refuses_bad_tables),
         TEST(frame_does_not_drift),
     };
