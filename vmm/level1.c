@@ -38,25 +38,31 @@ static void take_out(struct level1 *l1, struct level1_entity *entity)
     }
 }
 
-/* ---- credit ---- */
+/* ---- credit: in ticks / LEVEL1_UNITS, so that nothing here has to be rounded ---- */
 
 static uint64_t earned_in_round(const struct level1 *l1, const struct level1_entity *entity)
 {
-    return entity->weight * l1->unit;
+    return entity->weight * l1->slice;
+}
+
+/// The credit for a turn.
+static uint64_t price(const struct level1 *l1, const struct level1_entity *entity)
+{
+    uint64_t units = (uint64_t)entity->weight * UNITS_PER_WEIGHT;
+    units = units < LEVEL1_MIN_TURN ? LEVEL1_MIN_TURN : units > LEVEL1_MAX_TURN ? LEVEL1_MAX_TURN : units;
+    return units * l1->slice;
 }
 
 uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity)
 {
-    uint64_t units = (uint64_t)entity->weight * UNITS_PER_WEIGHT;
-    units = units < LEVEL1_MIN_TURN ? LEVEL1_MIN_TURN : units > LEVEL1_MAX_TURN ? LEVEL1_MAX_TURN : units;
-    return units * l1->unit;
+    return price(l1, entity) / LEVEL1_UNITS;
 }
 
 /// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the
 /// rest on, keeps ticks of overrun from changing the order of a ring.
 static int64_t missing(const struct level1 *l1, const struct level1_entity *entity)
 {
-    return (int64_t)level1_turn(l1, entity) - entity->credit + (int64_t)(earned_in_round(l1, entity) / 2);
+    return (int64_t)price(l1, entity) - entity->credit + (int64_t)(earned_in_round(l1, entity) / 2);
 }
 
 static bool has_turn(const struct level1 *l1, const struct level1_entity *entity)
@@ -67,8 +73,8 @@ static bool has_turn(const struct level1 *l1, const struct level1_entity *entity
 /// Lets a runnable entity wait for its next turn. Credit for the rounds that it waits is given in advance.
 static void enqueue(struct level1 *l1, struct level1_entity *entity)
 {
-    int64_t ticks = missing(l1, entity);
-    uint64_t rounds = ticks > 0 ? (uint64_t)ticks / earned_in_round(l1, entity) : 0;
+    int64_t credit = missing(l1, entity);
+    uint64_t rounds = credit > 0 ? (uint64_t)credit / earned_in_round(l1, entity) : 0;
     if (rounds > LEVEL1_ROUNDS - 1) {
         rounds = LEVEL1_ROUNDS - 1; // what is missing then is seen when it comes up
     }
@@ -156,8 +162,8 @@ void level1_yield(struct level1 *l1, struct level1_entity *entity)
 /// The deepest debt, in ticks.
 static int64_t debt_limit(const struct level1 *l1, const struct level1_entity *entity)
 {
-    uint64_t turn = level1_turn(l1, entity), slice = LEVEL1_UNITS * l1->unit;
-    return (int64_t)(LEVEL1_MAX_DEBT * (turn > slice ? turn : slice));
+    uint64_t turn = level1_turn(l1, entity);
+    return (int64_t)(LEVEL1_MAX_DEBT * (turn > l1->slice ? turn : l1->slice));
 }
 
 void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
@@ -168,9 +174,9 @@ void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t tic
     int64_t limit = debt_limit(l1, entity);
     int64_t used = ticks < (uint64_t)limit ? (int64_t)ticks : limit;
     l1->left -= used;
-    entity->credit -= used;
-    if (entity->credit < -limit) {
-        entity->credit = -limit;
+    entity->credit -= used * LEVEL1_UNITS;
+    if (entity->credit < -limit * LEVEL1_UNITS) {
+        entity->credit = -limit * LEVEL1_UNITS;
     }
 }
 
@@ -181,16 +187,14 @@ void level1_set_weight(struct level1_entity *entity, uint32_t weight)
 
 void level1_set_slice(struct level1 *l1, uint64_t slice)
 {
-    uint64_t least = (LEVEL1_MIN_QUANTUM + LEVEL1_MIN_TURN - 1) / LEVEL1_MIN_TURN;
-    l1->unit = slice / LEVEL1_UNITS < least ? least : slice / LEVEL1_UNITS;
+    l1->slice = slice < LEVEL1_MIN_SLICE ? LEVEL1_MIN_SLICE : slice;
 }
 
 /* ---- weighted ---- */
 
 static struct level1_entity *pick_weighted(struct level1 *l1, uint64_t now, uint64_t *end)
 {
-    int64_t remnant = (int64_t)(l1->unit * LEVEL1_MIN_TURN / LEVEL1_REMNANT);
-    if (!l1->current || l1->left < remnant) {
+    if (!l1->current || l1->left < (int64_t)(l1->slice / LEVEL1_REMNANT)) {
         put_back(l1);
         l1->current = dequeue(l1);
         l1->left = l1->current ? (int64_t)level1_turn(l1, l1->current) : 0;

@@ -5,8 +5,8 @@
  * ticks. docs/scheduling.md explains both policies with examples.
  *
  * weighted: deficit round robin. Time is counted in rounds. In each round a runnable entity earns weight * unit ticks
- * of credit, where unit = slice / 1000; when it has earned a turn it runs one, and sits out the rounds in which it
- * earns the next. A turn is
+ * of credit, where unit = slice / LEVEL1_UNITS; when it has earned a turn it runs one, and sits out the rounds in
+ * which it earns the next. A turn is
  *
  *     slice * weight / CONFIG_WEIGHT_DEFAULT, at least slice / 20, at most 10 * slice
  *
@@ -35,14 +35,15 @@
 #include <stdint.h>
 
 enum {
-    LEVEL1_ROUNDS = 64,        ///< of the calendar
-    LEVEL1_UNITS = 1000,       ///< of a slice
-    LEVEL1_MIN_TURN = 50,      ///< units: a slice / 20
-    LEVEL1_MAX_TURN = 10000,   ///< units: 10 slices
-    LEVEL1_MIN_QUANTUM = 2000, ///< ticks: no turn is shorter
-    LEVEL1_MAX_DEBT = 16,      ///< turns, or slices if those are longer; who overran by more is forgiven the rest
-    LEVEL1_MAX_SLOTS = 256,    ///< of a frame
-    LEVEL1_REMNANT = 8,        ///< a turn with less than 1/8 of the shortest turn left is over
+    LEVEL1_ROUNDS = 64,       ///< of the calendar
+    LEVEL1_UNITS = 1000,      ///< of a slice
+    LEVEL1_MIN_TURN = 50,     ///< units: a slice / 20
+    LEVEL1_MAX_TURN = 10000,  ///< units: 10 slices
+    LEVEL1_MIN_QUANTUM = 250, ///< ticks: no turn and no slot is shorter, as a switch would cost more
+    LEVEL1_MIN_SLICE = LEVEL1_MIN_QUANTUM * LEVEL1_UNITS / LEVEL1_MIN_TURN,
+    LEVEL1_MAX_DEBT = 16,   ///< turns, or slices if those are longer; who overran by more is forgiven the rest
+    LEVEL1_MAX_SLOTS = 256, ///< of a frame
+    LEVEL1_REMNANT = 160,   ///< a turn with less than slice / 160 left is over
 };
 
 /// No end: nothing else wants the core.
@@ -53,7 +54,7 @@ enum level1_policy { LEVEL1_WEIGHTED, LEVEL1_FRAME };
 /// What is scheduled; part of an agent.
 struct level1_entity {
     struct level1_entity *next, *prev; ///< in a list of the calendar
-    int64_t credit;                    ///< ticks that it may run; negative: that it ran too long
+    int64_t credit;                    ///< ticks / LEVEL1_UNITS that it may run; negative: that it ran too long
     uint32_t weight;                   ///< 1 to CONFIG_WEIGHT_MAX
     uint8_t slot;                      ///< its list
     const struct level1 *where;        ///< the core that it is runnable on, or NULL
@@ -73,7 +74,7 @@ struct level1_slot {
 
 struct level1 {
     enum level1_policy policy;
-    uint64_t unit; ///< ticks that weight 1 earns in a round
+    uint64_t slice; ///< ticks
 
     /* weighted; the calendar is kept under both policies */
     struct level1_list rounds[LEVEL1_ROUNDS]; ///< runnable entities but for the current one, by round % 64
@@ -91,7 +92,7 @@ struct level1 {
     uint64_t slots_missed; ///< that went by without a pick
 };
 
-/// Starts with the weighted policy and no entities. slice: ticks; less than LEVEL1_MIN_QUANTUM * 20 is taken as that.
+/// Starts with the weighted policy and no entities. slice: ticks; at least LEVEL1_MIN_SLICE is taken.
 void level1_init(struct level1 *l1, uint64_t slice);
 /// A new entity, which is not runnable.
 void level1_entity_init(struct level1_entity *entity, uint32_t weight);

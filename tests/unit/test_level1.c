@@ -15,7 +15,7 @@
 
 enum { MAX_ENTITIES = 128, TURNS = 200000 };
 
-/// One tick a unit makes 1000 ticks a slice; but no turn may be shorter than LEVEL1_MIN_QUANTUM, so it takes 40.
+/// Ticks of a thousandth of a slice, in which turns are given here.
 #define UNIT UINT64_C(40)
 #define SLICE (1000 * UNIT)
 
@@ -217,7 +217,7 @@ static void tiny_rests_are_not_run(void **state)
     level1_charge(&l1, &entities[0], SLICE - 10 * UNIT);
     assert_ptr_equal(level1_pick(&l1, now, &end), &entities[0]);
     assert_int_equal(end - now, 10 * UNIT);
-    level1_charge(&l1, &entities[0], 4 * UNIT); // 6 are left, and 50/8 are the least
+    level1_charge(&l1, &entities[0], 4 * UNIT); // 6 are left, and 1000/160 are the least
     assert_ptr_equal(level1_pick(&l1, now, &end), &entities[1]);
 }
 
@@ -346,6 +346,22 @@ static void shares_of_64_entities(void **state)
     for (unsigned i = 0; i < MAX_ENTITIES; i++)
         weights[i] = 50 + (uint32_t)random_below(&seed, 9950);
     check_long_run(MAX_ENTITIES, weights, SLICE / 200);
+}
+
+/// Slices that are no multiple of anything, the shortest, and one of many ticks.
+static void shares_with_any_slice(void **state)
+{
+    static const uint64_t slices[] = {1, LEVEL1_MIN_SLICE, 5999, 54321, UINT64_C(4000000007)};
+    static const uint32_t weights[] = {1, 99, 250, 7777};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(slices) / sizeof(slices[0]); i++) {
+        level1_init(&l1, slices[i]);
+        add(4, weights);
+        assert_int_equal(level1_turn(&l1, &entities[1]), l1.slice * 99 / 100);
+        run_turns(TURNS, 1 + slices[i] / 50);
+        check_shares(4, 5);
+    }
 }
 
 /// Weights from 5 to 1000, no overrun: everybody waits exactly one turn of each other.
@@ -576,6 +592,7 @@ int main(void)
         TEST(weight_and_slice_change_at_run_time),
         TEST(shares_follow_weights),
         TEST(shares_of_64_entities),
+        TEST(shares_with_any_slice),
         TEST(ring_waits_one_turn_of_each),
         TEST(sleepers_do_not_disturb_shares),
         TEST(random_operations),
