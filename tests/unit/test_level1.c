@@ -381,8 +381,8 @@ static void ring_waits_one_turn_of_each(void **state)
         assert_int_equal(result.longest[i], ring - level1_turn(&l1, &entities[i]));
 }
 
-/// Entities come and go. Two that never sleep keep the ratio of their weights, and nobody else exceeds its share: a sleeper
-/// cannot gain by its naps.
+/// Entities come and go. Two that never sleep keep the ratio of their weights, and nobody else exceeds its share: a
+/// sleeper cannot gain by its naps.
 static void sleepers_do_not_disturb_shares(void **state)
 {
     enum { SLEEPERS = 6 };
