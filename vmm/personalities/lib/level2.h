@@ -11,7 +11,7 @@
  *             continue;
  *         }
  *         const uint64_t before = state->run_time;
- *         const int64_t result = vcpu_run(vcpu->number, budget);
+ *         const int64_t result = pv_vcpu_run(vcpu->number, budget);
  *         l2_charge(&scheduler, vcpu, state->run_time - before);
  *         ... handle the exit; l2_block() when the guest halts; l2_wake() when something is there for it
  *     }
