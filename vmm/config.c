@@ -12,6 +12,16 @@ struct key_places {
     struct config_place of[CONFIG_KEY_COUNT];
 };
 
+/// What is known of the statements outside blocks until all of them were read.
+struct statements {
+    struct config_place slice, policy, frame; ///< line 0: not there
+    struct config_place policy_value;
+    const char *slot_names[CONFIG_MAX_SLOTS];
+};
+
+/// Name of nobody, in a slot.
+#define IDLE "idle"
+
 static void init_personality(struct config_personality *p, const char *name, struct config_place place)
 {
     memset(p, 0, sizeof(*p));
@@ -117,6 +127,8 @@ static bool parse_personality(struct config_reader *reader)
     token = reader->token;
     if (!config_read_name(reader, "a personality's name", &name))
         return false;
+    if (strcmp(name, IDLE) == 0)
+        return config_fail(reader, &token, "another name: '%s' is nobody's, in a frame", IDLE);
     p = config_find(config, name);
     if (p != NULL)
         return config_fail(reader, &token, "a new name: the personality on line %u is called so", p->place.line);
@@ -125,34 +137,115 @@ static bool parse_personality(struct config_reader *reader)
     return parse_block(reader, p);
 }
 
-static bool parse_slice(struct config_reader *reader, struct config_place *place)
+/// The keyword of a statement that may stand once; *place becomes where it is.
+static bool parse_keyword_once(struct config_reader *reader, struct config_place *place)
 {
     if (place->line != 0)
         return config_fail(reader, &reader->token, "it once: it stands on line %u already", place->line);
     *place = reader->token.place;
-    return config_next(reader) && config_read_slice(reader, &reader->config->slice_us) && end_statement(reader, false);
+    return config_next(reader);
+}
+
+static bool parse_slice(struct config_reader *reader, struct statements *statements)
+{
+    return parse_keyword_once(reader, &statements->slice) &&
+           config_read_time(reader, CONFIG_SLICE_MIN_US, &reader->config->slice_us) && end_statement(reader, false);
+}
+
+static bool parse_policy(struct config_reader *reader, struct statements *statements)
+{
+    if (!parse_keyword_once(reader, &statements->policy))
+        return false;
+    statements->policy_value = reader->token.place;
+    return config_read_policy(reader, &reader->config->policy) && end_statement(reader, false);
+}
+
+/// slot NAME TIME. The name may be that of a personality further down: finish_frame looks it up.
+static bool parse_slot(struct config_reader *reader, struct statements *statements)
+{
+    struct config *config = reader->config;
+    struct config_slot *slot = &config->slots[config->slot_count];
+
+    if (reader->token.kind == CONFIG_TOKEN_EOF)
+        return config_fail(reader, &reader->token, "'}' for the frame on line %u", statements->frame.line);
+    if (!config_token_is(&reader->token, "slot"))
+        return config_fail(reader, &reader->token, "'slot' or '}'");
+    if (config->slot_count == CONFIG_MAX_SLOTS)
+        return config_fail(reader, &reader->token, "at most %d slots", CONFIG_MAX_SLOTS);
+    if (!config_next(reader))
+        return false;
+    slot->personality = CONFIG_IDLE;
+    slot->place = reader->token.place;
+    if (!config_read_name(reader, "a personality's name or " IDLE, &statements->slot_names[config->slot_count]) ||
+        !config_read_time(reader, CONFIG_SLOT_MIN_US, &slot->us))
+        return false;
+    config->slot_count++;
+    return end_statement(reader, true);
+}
+
+static bool parse_frame(struct config_reader *reader, struct statements *statements)
+{
+    if (!parse_keyword_once(reader, &statements->frame))
+        return false;
+    if (reader->token.kind != CONFIG_TOKEN_OPEN)
+        return config_fail(reader, &reader->token, "'{' on the same line as 'frame'");
+    if (!config_next(reader))
+        return false;
+    while (reader->token.kind != CONFIG_TOKEN_CLOSE) {
+        bool good = reader->token.kind == CONFIG_TOKEN_END ? config_next(reader) : parse_slot(reader, statements);
+        if (!good)
+            return false;
+    }
+    if (reader->config->slot_count == 0)
+        return config_fail(reader, &reader->token, "a slot in the frame");
+    return config_next(reader) && end_statement(reader, false);
+}
+
+/// When all personalities are known: whose each slot is.
+static bool finish_frame(struct config_reader *reader, const struct statements *statements)
+{
+    struct config *config = reader->config;
+
+    for (uint32_t i = 0; i < config->slot_count; i++) {
+        const char *name = statements->slot_names[i];
+        const struct config_personality *p = config_find(config, name);
+        if (p == NULL && strcmp(name, IDLE) != 0)
+            return config_report(reader->error, reader->file, config->slots[i].place,
+                                 "found '%s', expected the name of a personality, or %s", name, IDLE);
+        config->slots[i].personality = p != NULL ? (uint32_t)(p - config->personalities) : CONFIG_IDLE;
+    }
+    if (config->policy == PV_POLICY_FRAME && config->slot_count == 0)
+        return config_report(reader->error, reader->file, statements->policy_value,
+                             "found 'frame', expected weighted, or a table: frame { slot NAME TIME ... }");
+    return true;
+}
+
+static bool parse_statement(struct config_reader *reader, struct statements *statements)
+{
+    if (reader->token.kind == CONFIG_TOKEN_END)
+        return config_next(reader);
+    if (config_token_is(&reader->token, "personality"))
+        return parse_personality(reader);
+    if (config_token_is(&reader->token, "slice"))
+        return parse_slice(reader, statements);
+    if (config_token_is(&reader->token, "policy"))
+        return parse_policy(reader, statements);
+    if (config_token_is(&reader->token, "frame"))
+        return parse_frame(reader, statements);
+    return config_fail(reader, &reader->token, "'personality', 'slice', 'policy' or 'frame'");
 }
 
 static bool parse_statements(struct config_reader *reader)
 {
-    struct config_place slice_place = {0};
+    struct statements statements = {0};
 
     while (reader->token.kind != CONFIG_TOKEN_EOF) {
-        bool good;
-        if (reader->token.kind == CONFIG_TOKEN_END)
-            good = config_next(reader);
-        else if (config_token_is(&reader->token, "personality"))
-            good = parse_personality(reader);
-        else if (config_token_is(&reader->token, "slice"))
-            good = parse_slice(reader, &slice_place);
-        else
-            good = config_fail(reader, &reader->token, "'personality' or 'slice'");
-        if (!good)
+        if (!parse_statement(reader, &statements))
             return false;
     }
     if (reader->config->personality_count == 0)
         return config_fail(reader, &reader->token, "at least one personality");
-    return true;
+    return finish_frame(reader, &statements);
 }
 
 /// Editors on other systems put a byte order mark in front, which no line shows and no column counts.
@@ -169,6 +262,8 @@ bool config_parse(struct config *config, const char *file, const char *text, siz
     struct config_place start = {.line = 1, .column = 1};
 
     config->slice_us = CONFIG_SLICE_DEFAULT_US;
+    config->policy = PV_POLICY_WEIGHTED;
+    config->slot_count = 0;
     config->personality_count = 0;
     config->file_count = 0;
     config->strings_used = 0;

@@ -4,7 +4,12 @@
  * loader (which needs the file names) and the host tool tools/check-config.
  *
  *   # comment to the end of the line
- *   slice 1ms                      # 100us to 1s; default 1ms
+ *   slice  1ms                     # 100us to 1s; default 1ms
+ *   policy weighted | frame        # level 1's; default weighted
+ *   frame {                        # the cyclic table of the policy `frame`, on every core
+ *       slot NAME TIME             # 10us to 1s; up to CONFIG_MAX_SLOTS
+ *       slot idle TIME             # nobody runs
+ *   }
  *   personality NAME {
  *       image   FILE               # required
  *       cores   0-3,5 | all        # default all
@@ -14,6 +19,8 @@
  *       debug   yes | no           # default no; at most one personality may have it
  *       args    "text"             # default ""; \" and \\ inside
  *       module  NAME FILE          # any number up to PV_MAX_MODULES
+ *       msr     0x10-0x11 read     # or write, or both; any number up to CONFIG_MAX_GRANTS
+ *       io      0x60-0x63          # likewise
  *   }
  * ';' ends a statement as a line's end does. Names: letters, digits, '-', '_', '.'.
  */
@@ -47,10 +54,11 @@ struct config_place {
     uint32_t column; ///< from 1, in bytes
 };
 
-/// A range of MSRs or ports that guests may be given.
+/// A range of MSRs or ports that guests may be given. Ranges of one kind do not overlap in a personality.
 struct config_grant {
     uint32_t first, last;
-    uint32_t how; ///< enum pv_grant bits
+    uint32_t how; ///< enum pv_grant bits; both for ports
+    struct config_place place;
 };
 
 struct config_module {
@@ -80,13 +88,13 @@ struct config_personality {
 struct config_slot {
     uint32_t personality; ///< index, or CONFIG_IDLE
     uint32_t us;
-    struct config_place place;
+    struct config_place place; ///< of the name
 };
 
 struct config {
     uint32_t slice_us;
-    enum pv_policy policy;
-    uint32_t slot_count;
+    enum pv_policy policy; ///< PV_POLICY_FRAME only with slots
+    uint32_t slot_count;   ///< 0: no table
     struct config_slot slots[CONFIG_MAX_SLOTS];
     uint32_t personality_count;
     struct config_personality personalities[CONFIG_MAX_PERSONALITIES];
@@ -107,7 +115,7 @@ struct config_error {
 bool config_parse(struct config *config, const char *file, const char *text, size_t size, struct config_error *error);
 
 /// Applies the words of a boot command line of the form NAME.KEY=VALUE (value as in the file; quotes round a value with
-/// spaces: tiny.args="a b") and slice=VALUE; words of another form are left to config_option. On an error
+/// spaces: tiny.args="a b"), slice=VALUE and policy=VALUE; words of another form are left to config_option. On an error
 /// ("command line:1:COLUMN: ...") *config is unchanged.
 bool config_override(struct config *config, const char *cmdline, struct config_error *error);
 
@@ -124,6 +132,7 @@ struct config_machine {
 };
 
 /// Checks a parsed configuration against a machine: absent cores, too much memory, absent files; an image of each.
+/// And that the debug capability's holder gets time, which overrides can change too.
 bool config_check(const struct config *config, const char *file, const struct config_machine *machine,
                   struct config_error *error);
 

@@ -95,6 +95,22 @@ static bool check_files(const struct check *check, const struct config_personali
     return true;
 }
 
+/// Whoever has the debug capability owns the shell: without time on any core nobody could change anything any more.
+static bool check_frame(const struct check *check, const struct config *config)
+{
+    for (uint32_t i = 0; config->policy == PV_POLICY_FRAME && i < config->personality_count; i++) {
+        const struct config_personality *p = &config->personalities[i];
+        bool has_slot = !p->debug;
+        for (uint32_t slot = 0; slot < config->slot_count; slot++)
+            has_slot = has_slot || config->slots[slot].personality == i;
+        if (!has_slot)
+            return config_report(check->error, check->file, p->place,
+                                 "found no slot of '%s' in the frame, expected one: it has the debug capability",
+                                 p->name);
+    }
+    return true;
+}
+
 bool config_check(const struct config *config, const char *file, const struct config_machine *machine,
                   struct config_error *error)
 {
@@ -105,5 +121,5 @@ bool config_check(const struct config *config, const char *file, const struct co
         if (!check_cores(&check, p) || !check_memory(&check, p) || !check_files(&check, p))
             return false;
     }
-    return true;
+    return check_frame(&check, config);
 }

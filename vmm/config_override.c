@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Configuration: what the boot command line changes. Overrides are read twice: once into scratch, to find every error
-/// while the configuration is still as it was, then for good.
+/// Configuration: what the boot command line changes. Overrides are read first into scratch, to find every error while
+/// the configuration is still as it was, then for good.
 #include <polyvisor/string.h>
 
 #include "config_reader.h"
@@ -15,6 +15,20 @@ struct word {
 struct debug_holders {
     bool has[CONFIG_MAX_PERSONALITIES];
     struct config_token last;
+};
+
+/// What happens to the words while they are read once.
+enum pass_kind {
+    PASS_EACH,     ///< each is checked by itself, in order
+    PASS_TOGETHER, ///< those about one personality are checked together: some add up
+    PASS_APPLY,    ///< they are applied
+};
+
+struct pass {
+    enum pass_kind kind;
+    struct debug_holders holders;           ///< PASS_EACH: noted
+    const struct config_personality *about; ///< PASS_TOGETHER: words about others are skipped
+    struct config_personality scratch;      ///< takes the values that are not applied
 };
 
 static bool is_blank(char c)
@@ -128,17 +142,18 @@ static struct config_personality *find_by_token(struct config *config, const str
     return NULL;
 }
 
-/// NAME.KEY=VALUE, the last dot being at offset `dot`. Without `holders` it is for good, else it only checks and notes.
-static bool override_key(struct config_reader *reader, const struct word *word, size_t dot,
-                         struct debug_holders *holders)
+/// NAME.KEY=VALUE, the last dot being at offset `dot`.
+static bool override_key(struct config_reader *reader, const struct word *word, size_t dot, struct pass *pass)
 {
     struct config_token name = token_at(reader->text, word->start, dot);
     struct config_token key_name = token_at(reader->text, dot + 1, word->equals);
-    struct config_personality *p = find_by_token(reader->config, &name);
-    struct config_personality scratch;
+    struct config_personality *p, *into;
     uint32_t key = config_find_key(&key_name);
     struct config_token value;
 
+    if (pass->kind == PASS_TOGETHER && !config_token_is(&name, pass->about->name))
+        return true;
+    p = find_by_token(reader->config, &name);
     if (p == NULL)
         return config_fail(reader, &name, "the name of a personality before '.'");
     if (key == CONFIG_KEY_COUNT)
@@ -146,33 +161,48 @@ static bool override_key(struct config_reader *reader, const struct word *word, 
     if (!begin_value(reader, word, config_keys[key].text))
         return false;
     value = reader->token;
-    scratch = *p;
-    if (!config_keys[key].read(reader, &scratch) || !end_value(reader))
+    into = pass->kind == PASS_APPLY ? p : &pass->scratch;
+    if (pass->kind == PASS_EACH)
+        pass->scratch = *p;
+    if (!config_keys[key].read(reader, into) || !end_value(reader))
         return false;
-    if (holders == NULL) {
-        *p = scratch;
-        return true;
-    }
-    if (strcmp(config_keys[key].name, "debug") == 0) {
-        holders->has[p - reader->config->personalities] = scratch.debug;
-        holders->last = scratch.debug ? value : holders->last;
+    if (pass->kind == PASS_EACH && strcmp(config_keys[key].name, "debug") == 0) {
+        pass->holders.has[p - reader->config->personalities] = into->debug;
+        pass->holders.last = into->debug ? value : pass->holders.last;
     }
     return true;
 }
 
-static bool override_slice(struct config_reader *reader, const struct word *word, bool for_good)
+static bool override_slice(struct config_reader *reader, const struct word *word, const struct pass *pass)
 {
     uint32_t slice_us;
 
-    if (!begin_value(reader, word, false) || !config_read_slice(reader, &slice_us) || !end_value(reader))
+    if (!begin_value(reader, word, false) || !config_read_time(reader, CONFIG_SLICE_MIN_US, &slice_us) ||
+        !end_value(reader))
         return false;
-    if (for_good)
+    if (pass->kind == PASS_APPLY)
         reader->config->slice_us = slice_us;
     return true;
 }
 
-/// One pass over all words. With holders it only checks.
-static bool override_words(struct config_reader *reader, struct debug_holders *holders)
+static bool override_policy(struct config_reader *reader, const struct word *word, const struct pass *pass)
+{
+    enum pv_policy policy;
+    struct config_token value;
+
+    if (!begin_value(reader, word, false))
+        return false;
+    value = reader->token;
+    if (!config_read_policy(reader, &policy) || !end_value(reader))
+        return false;
+    if (policy == PV_POLICY_FRAME && reader->config->slot_count == 0)
+        return config_fail(reader, &value, "weighted: the configuration has no frame");
+    if (pass->kind == PASS_APPLY)
+        reader->config->policy = policy;
+    return true;
+}
+
+static bool override_words(struct config_reader *reader, struct pass *pass)
 {
     struct word word;
 
@@ -186,9 +216,11 @@ static bool override_words(struct config_reader *reader, struct debug_holders *h
         while (dot > word.start && reader->text[dot] != '.')
             dot--;
         if (config_token_is(&key, "slice"))
-            good = override_slice(reader, &word, holders == NULL);
+            good = override_slice(reader, &word, pass);
+        else if (config_token_is(&key, "policy"))
+            good = override_policy(reader, &word, pass);
         else if (reader->text[dot] == '.')
-            good = override_key(reader, &word, dot, holders);
+            good = override_key(reader, &word, dot, pass);
         if (!good)
             return false;
     }
@@ -212,6 +244,28 @@ static bool check_holders(struct config_reader *reader, const struct debug_holde
     return true;
 }
 
+/// Finds every error. What it puts into strings and files is the caller's to take out again.
+static bool check_words(struct config_reader *reader, struct pass *pass)
+{
+    struct config *config = reader->config;
+    size_t strings_used = config->strings_used;
+
+    pass->kind = PASS_EACH;
+    for (uint32_t i = 0; i < config->personality_count; i++)
+        pass->holders.has[i] = config->personalities[i].debug;
+    if (!override_words(reader, pass) || !check_holders(reader, &pass->holders))
+        return false;
+    pass->kind = PASS_TOGETHER;
+    config->strings_used = strings_used;
+    for (uint32_t i = 0; i < config->personality_count; i++) {
+        pass->about = &config->personalities[i];
+        pass->scratch = *pass->about;
+        if (!override_words(reader, pass))
+            return false;
+    }
+    return true;
+}
+
 /// Lists the files anew: an image or module that was replaced need not be loaded.
 static void relist_files(struct config *config)
 {
@@ -230,19 +284,17 @@ bool config_override(struct config *config, const char *cmdline, struct config_e
         .config = config, .error = error, .file = CONFIG_COMMAND_LINE, .text = cmdline, .size = strlen(cmdline)};
     size_t strings_used = config->strings_used;
     uint32_t file_count = config->file_count;
-    struct debug_holders holders = {0};
-    bool good;
+    struct pass pass = {0};
+    bool good = check_words(&reader, &pass);
 
-    for (uint32_t i = 0; i < config->personality_count; i++)
-        holders.has[i] = config->personalities[i].debug;
-    good = override_words(&reader, &holders) && check_holders(&reader, &holders);
     // Strings and files were only appended: forgetting them leaves the configuration as it was.
     config->strings_used = strings_used;
     config->file_count = file_count;
     if (!good)
         return false;
-    if (!override_words(&reader, NULL))
-        return false; // cannot happen: nothing changed since the first pass
+    pass.kind = PASS_APPLY;
+    if (!override_words(&reader, &pass))
+        return false; // cannot happen: nothing changed since it was checked
     relist_files(config);
     return true;
 }

@@ -69,7 +69,7 @@ struct config_key {
     bool text;       ///< the value may be a string, so that its quotes matter on the command line too
 };
 
-enum { CONFIG_KEY_COUNT = 8 };
+enum { CONFIG_KEY_COUNT = 10 };
 extern const struct config_key config_keys[CONFIG_KEY_COUNT];
 
 /// Number of the key that a token names, or CONFIG_KEY_COUNT.
@@ -82,8 +82,13 @@ bool config_fail_key(struct config_reader *reader, const struct config_token *fo
 /// moves on.
 bool config_read_name(struct config_reader *reader, const char *what, const char **name);
 
-/// The value of `slice`.
-bool config_read_slice(struct config_reader *reader, uint32_t *microseconds);
+enum { CONFIG_SLICE_MIN_US = 100, CONFIG_SLOT_MIN_US = 10, CONFIG_TIME_MAX_US = 1000000 };
+
+/// The value of `slice`, or a slot's time: from min_us to CONFIG_TIME_MAX_US.
+bool config_read_time(struct config_reader *reader, uint32_t min_us, uint32_t *microseconds);
+
+/// The value of `policy`.
+bool config_read_policy(struct config_reader *reader, enum pv_policy *policy);
 
 /// Copies text into the configuration's strings. NULL, and an error about the token, when they are full.
 const char *config_store(struct config_reader *reader, const struct config_token *token, const char *text, size_t size);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <polyvisor/vcpu.h>
+
 #include "vmm/config.h"
 
 enum { SEPARATOR = 0x1e, CMDLINE_SIZE = 4096 };
@@ -51,6 +53,41 @@ static void check_listed(const char *file)
     check(listed);
 }
 
+/// No two overlap, and all lie in what the bitmaps reach.
+static void check_grants(const struct config_grant *grants, uint32_t count, bool msrs)
+{
+    check(count <= CONFIG_MAX_GRANTS);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct config_grant *g = &grants[i];
+        check(g->first <= g->last);
+        check(g->how != PV_GRANT_NONE && g->how <= (PV_GRANT_READ | PV_GRANT_WRITE));
+        if (msrs) {
+            check(g->last <= 0x1fff || (g->first >= 0xc0000000 && g->last <= 0xc0001fff));
+            check(g->first > 0x6e0 || g->last < 0x6e0);                          // IA32_TSC_DEADLINE
+            check(g->first > 0x8ff || g->last < 0x800);                          // the local APIC
+            check(g->how == PV_GRANT_READ || g->first > 0x10 || g->last < 0x10); // the TSC
+        } else {
+            check(g->how == (PV_GRANT_READ | PV_GRANT_WRITE) && g->last <= 0xffff);
+            check(g->first > 0x3ff || g->last < 0x3f8); // COM1
+            check(g->first > 0xcff || g->last < 0xcf8); // PCI configuration
+        }
+        for (uint32_t other = 0; other < i; other++)
+            check(grants[other].first > g->last || grants[other].last < g->first);
+    }
+}
+
+static void check_frame(void)
+{
+    check(config.slot_count <= CONFIG_MAX_SLOTS);
+    check(config.policy == PV_POLICY_WEIGHTED || (config.policy == PV_POLICY_FRAME && config.slot_count != 0));
+    for (uint32_t i = 0; i < config.slot_count; i++) {
+        const struct config_slot *slot = &config.slots[i];
+        check(slot->personality < config.personality_count || slot->personality == CONFIG_IDLE);
+        check(slot->us >= 10 && slot->us <= 1000000);
+        check(slot->place.line >= 1 && slot->place.column >= 1);
+    }
+}
+
 static void check_config(void)
 {
     unsigned debug = 0;
@@ -72,17 +109,22 @@ static void check_config(void)
             check_string(p->modules[m].name, 1, PV_NAME_SIZE - 1);
             check_listed(p->modules[m].file);
         }
+        check_grants(p->msr_grants, p->msr_grant_count, true);
+        check_grants(p->io_grants, p->io_grant_count, false);
         for (uint32_t other = 0; other < i; other++)
             check(strcmp(config.personalities[other].name, p->name) != 0);
         debug += p->debug;
     }
     check(debug <= 1);
+    check_frame();
 }
 
 /// Compares all but what stands behind the used part of the tables.
 static void check_unchanged(void)
 {
     check(config.slice_us == before.slice_us && config.personality_count == before.personality_count);
+    check(config.policy == before.policy && config.slot_count == before.slot_count);
+    check(memcmp(config.slots, before.slots, before.slot_count * sizeof(before.slots[0])) == 0);
     check(config.file_count == before.file_count && config.strings_used == before.strings_used);
     check(memcmp(config.strings, before.strings, before.strings_used) == 0);
     check(memcmp(config.files, before.files, before.file_count * sizeof(before.files[0])) == 0);

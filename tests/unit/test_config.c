@@ -67,6 +67,10 @@ static void has_defaults(void **state)
     (void)state;
     accept_text("personality a { image x; memory 4096 }");
     assert_int_equal(config.slice_us, CONFIG_SLICE_DEFAULT_US);
+    assert_int_equal(config.policy, PV_POLICY_WEIGHTED);
+    assert_int_equal(config.slot_count, 0);
+    assert_int_equal(p->msr_grant_count, 0);
+    assert_int_equal(p->io_grant_count, 0);
     assert_true(p->all_cores);
     assert_true(p->cores == UINT64_MAX);
     assert_int_equal(p->weight, CONFIG_WEIGHT_DEFAULT);
@@ -82,7 +86,7 @@ static void reads_other_systems_texts(void **state)
     (void)state;
     accept_text("\xef\xbb\xbfpersonality a {\r\n\timage\tx ; ; # comment \xc3\xa4\r\n\tmemory 4K;\r\n};\r\n# last");
     assert_string_equal(config.personalities[0].image, "x");
-    refuse_text("\xef\xbb\xbf x", "p.cfg:1:2: found 'x', expected 'personality' or 'slice'");
+    refuse_text("\xef\xbb\xbf x", "p.cfg:1:2: found 'x', expected 'personality', 'slice', 'policy' or 'frame'");
 }
 
 static void lists_each_file_once(void **state)
@@ -111,7 +115,8 @@ static void keeps_what_stood_before_an_error(void **state)
 {
     (void)state;
     refuse_text("personality a { image one; memory 4K }\npersonality b { image two; foo }",
-                "p.cfg:2:28: found 'foo', expected a key (image, cores, memory, quota, weight, debug, args, module) or "
+                "p.cfg:2:28: found 'foo', expected a key (image, cores, memory, quota, weight, debug, args, module, "
+                "msr, io) or "
                 "'}'");
     assert_int_equal(config.file_count, 2);
     assert_string_equal(config.files[0], "one");
@@ -130,9 +135,10 @@ static void refuses_structure(void **state)
         {"", "p.cfg:1:1: found the end of the file, expected at least one personality"},
         {"# nothing\n\n", "p.cfg:3:1: found the end of the file, expected at least one personality"},
         {"slice 1ms\n", "p.cfg:2:1: found the end of the file, expected at least one personality"},
-        {"guest a {", "p.cfg:1:1: found 'guest', expected 'personality' or 'slice'"},
-        {"}", "p.cfg:1:1: found '}', expected 'personality' or 'slice'"},
-        {"\"personality\" a {", "p.cfg:1:1: found '\"personality\"', expected 'personality' or 'slice'"},
+        {"guest a {", "p.cfg:1:1: found 'guest', expected 'personality', 'slice', 'policy' or 'frame'"},
+        {"}", "p.cfg:1:1: found '}', expected 'personality', 'slice', 'policy' or 'frame'"},
+        {"\"personality\" a {",
+         "p.cfg:1:1: found '\"personality\"', expected 'personality', 'slice', 'policy' or 'frame'"},
         {"personality", "p.cfg:1:12: found the end of the file, expected a personality's name (letters, digits, '-', "
                         "'_', '.')"},
         {"personality\na {", "p.cfg:1:12: found the end of the line, expected a personality's name (letters, digits, "
@@ -146,11 +152,12 @@ static void refuses_structure(void **state)
         {"personality a { image", "p.cfg:1:22: found the end of the file, expected a file name (printable ASCII, in "
                                   "quotes where it has blanks)"},
         {A "personality b {", "p.cfg:1:37: found 'personality', expected a key (image, cores, memory, quota, weight, "
-                              "debug, args, module) or '}'"},
-        {A "{", "p.cfg:1:37: found '{', expected a key (image, cores, memory, quota, weight, debug, args, module) or "
-                "'}'"},
+                              "debug, args, module, msr, io) or '}'"},
+        {A "{",
+         "p.cfg:1:37: found '{', expected a key (image, cores, memory, quota, weight, debug, args, module, msr, io) or "
+         "'}'"},
         {A "Image y }", "p.cfg:1:37: found 'Image', expected a key (image, cores, memory, quota, weight, debug, args, "
-                        "module) or '}'"},
+                        "module, msr, io) or '}'"},
         {A "weight 5 6 }", "p.cfg:1:46: found '6', expected ';', '}' or the end of the line"},
         {A "weight 5 {", "p.cfg:1:46: found '{', expected ';', '}' or the end of the line"},
         {A "} personality b {", "p.cfg:1:39: found 'personality', expected ';' or the end of the line"},
@@ -299,6 +306,7 @@ static void refuses_other_values(void **state)
          "p.cfg:1:23: found '\\xc3\\xa4.elf', expected a file name (printable ASCII, in quotes where it has blanks)"},
         {"personality a/b {",
          "p.cfg:1:13: found 'a/b', expected a personality's name (letters, digits, '-', '_', '.')"},
+        {"personality idle {", "p.cfg:1:13: found 'idle', expected another name: 'idle' is nobody's, in a frame"},
         {"slice 99us", "p.cfg:1:7: found '99us', expected a time from 100us to 1s"},
         {"slice 0ms", "p.cfg:1:7: found '0ms', expected a time from 100us to 1s"},
         {"slice 2s", "p.cfg:1:7: found '2s', expected a time from 100us to 1s"},
@@ -342,13 +350,14 @@ static void refuses_garbage(void **state)
     (void)state;
     refuse_bytes(STRING("\x7f"
                         "ELF\x02\x01\x01\0\0\0"),
-                 "p.cfg:1:1: found '\\x7fELF\\x02\\x01\\x01', expected 'personality' or 'slice'");
+                 "p.cfg:1:1: found '\\x7fELF\\x02\\x01\\x01', expected 'personality', 'slice', 'policy' or 'frame'");
     refuse_bytes(STRING("\0"), "p.cfg:1:1: found '\\x00', expected text without NUL bytes");
     refuse_bytes(STRING("personality\0a {"), "p.cfg:1:12: found '\\x00', expected text without NUL bytes");
     refuse_bytes(STRING("# a\0b\npersonality a {"), "p.cfg:1:4: found '\\x00', expected text without NUL bytes");
     refuse_bytes(STRING("personality a { args \"x\0\""),
                  "p.cfg:1:24: found '\\x00', expected no control characters in a string");
-    refuse_bytes(STRING("\xff\xfep\0e\0"), "p.cfg:1:1: found '\\xff\\xfep', expected 'personality' or 'slice'");
+    refuse_bytes(STRING("\xff\xfep\0e\0"),
+                 "p.cfg:1:1: found '\\xff\\xfep', expected 'personality', 'slice', 'policy' or 'frame'");
 }
 
 int main(void)

@@ -123,6 +123,25 @@ static void wants_an_image(void **state)
     assert_string_equal(error.message, "p.cfg:2:23: found no image, expected one for 'b'");
 }
 
+static void wants_time_for_the_shell(void **state)
+{
+    static const char text[] = "personality a { image x; memory 4K; debug yes }\n"
+                               "personality b { image x; memory 4K }\n"
+                               "frame { slot b 1ms }\n";
+
+    (void)state;
+    accept_text(text);
+    assert_true(check((struct config_machine){0}));
+    assert_true(config_override(&config, "policy=frame", &error));
+    assert_false(check((struct config_machine){0}));
+    assert_string_equal(error.message,
+                        "p.cfg:1:13: found no slot of 'a' in the frame, expected one: it has the debug capability");
+    assert_true(config_override(&config, "a.debug=no b.debug=yes", &error));
+    assert_true(check((struct config_machine){0}));
+    assert_true(config_override(&config, "b.debug=no", &error));
+    assert_true(check((struct config_machine){0}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +153,7 @@ int main(void)
         cmocka_unit_test_setup(checks_files, parse_base),
         cmocka_unit_test_setup(names_the_command_line, parse_base),
         cmocka_unit_test_setup(wants_an_image, parse_base),
+        cmocka_unit_test(wants_time_for_the_shell),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

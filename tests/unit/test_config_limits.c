@@ -93,6 +93,42 @@ static void limits_modules(void **state)
     assert_string_equal(error.message, "p.cfg:18:9: found 'm16', expected at most 16 modules in a personality");
 }
 
+static void limits_grants(void **state)
+{
+    (void)state;
+    for (unsigned count = CONFIG_MAX_GRANTS; count <= CONFIG_MAX_GRANTS + 1; count++) {
+        big_size = 0;
+        put("personality a { image x; memory 4K\n");
+        for (unsigned i = 0; i < count; i++)
+            put(" msr %u read\n", 0x100 + i);
+        put("}\n");
+        assert_int_equal(parse(big, big_size), count == CONFIG_MAX_GRANTS);
+    }
+    assert_string_equal(error.message, "p.cfg:18:6: found '272', expected 'msr' at most 16 times in a personality");
+    for (unsigned count = CONFIG_MAX_GRANTS; count <= CONFIG_MAX_GRANTS + 1; count++) {
+        big_size = 0;
+        put("personality a { image x; memory 4K; msr 0x10 read\n"); // kinds are counted apart
+        for (unsigned i = 0; i < count; i++)
+            put(" io 0x%x\n", 0x1000 + i);
+        put("}\n");
+        assert_int_equal(parse(big, big_size), count == CONFIG_MAX_GRANTS);
+    }
+    assert_string_equal(error.message, "p.cfg:18:5: found '0x1010', expected 'io' at most 16 times in a personality");
+}
+
+static void limits_slots(void **state)
+{
+    static const char head[] = "personality a { image x; memory 4K }\nframe {\n";
+
+    (void)state;
+    assert_true(parse_repeated(head, "slot a 1s\n", CONFIG_MAX_SLOTS, "}"));
+    assert_int_equal(config.slot_count, CONFIG_MAX_SLOTS);
+    assert_int_equal(config.slots[CONFIG_MAX_SLOTS - 1].us, 1000000);
+    assert_int_equal(config.slots[CONFIG_MAX_SLOTS - 1].place.line, CONFIG_MAX_SLOTS + 2);
+    assert_false(parse_repeated(head, "slot a 1s\n", CONFIG_MAX_SLOTS + 1, "}"));
+    assert_string_equal(error.message, "p.cfg:67:1: found 'slot', expected at most 64 slots");
+}
+
 static void limits_personalities(void **state)
 {
     (void)state;
@@ -154,9 +190,10 @@ static void cuts_messages_about_long_lines(void **state)
     assert_string_equal(
         error.message, "p.cfg:1:1: found '\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01"
                        "\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01"
-                       "\\x01\\x01\\x01\\x01\\x01\\x01...', expected 'personality' or 'slice'");
+                       "\\x01\\x01\\x01\\x01\\x01\\x01...', expected 'personality', 'slice', 'policy' or 'frame'");
     assert_false(parse_repeated("", "\n", 60000, "!"));
-    assert_string_equal(error.message, "p.cfg:60001:1: found '!', expected 'personality' or 'slice'");
+    assert_string_equal(error.message,
+                        "p.cfg:60001:1: found '!', expected 'personality', 'slice', 'policy' or 'frame'");
 }
 
 static void survives_a_long_file_name_in_messages(void **state)
@@ -167,7 +204,7 @@ static void survives_a_long_file_name_in_messages(void **state)
     memset(name, 'f', sizeof(name));
     name[sizeof(name) - 1] = '\0';
     assert_false(config_parse(&config, name, "!", 1, &error));
-    assert_non_null(strstr(error.message, ":1:1: found '!', expected 'personality' or 'slice'"));
+    assert_non_null(strstr(error.message, ":1:1: found '!', expected 'personality', 'slice', 'policy' or 'frame'"));
 }
 
 /// What must hold of any text: an error in this form, or a configuration whose values are in their ranges.
@@ -190,6 +227,14 @@ static void check_result(bool good)
         assert_true(p->memory != 0 && p->memory % 4096 == 0);
         assert_true(p->quota != 0 && p->quota % 4096 == 0);
         assert_true(p->cores != 0);
+        assert_true(p->msr_grant_count <= CONFIG_MAX_GRANTS && p->io_grant_count <= CONFIG_MAX_GRANTS);
+    }
+    assert_true(config.slot_count <= CONFIG_MAX_SLOTS);
+    assert_true(config.policy == PV_POLICY_WEIGHTED || config.slot_count != 0);
+    for (uint32_t i = 0; i < config.slot_count; i++) {
+        assert_true(config.slots[i].personality < config.personality_count ||
+                    config.slots[i].personality == CONFIG_IDLE);
+        assert_in_range(config.slots[i].us, 10, 1000000);
     }
 }
 
@@ -197,7 +242,8 @@ static void survives_damage(void **state)
 {
     static const char sound[] = "slice 2ms\npersonality a { image x.elf; cores 0-3,5; memory 64M; weight 7; debug yes\n"
                                 "args \"-v \\\"q\\\"\"; module m file }\r\n# comment\npersonality b {\nimage y\n"
-                                "memory 1G;quota 8K\n}\n";
+                                "memory 1G;quota 8K\nmsr 0x10-0x1a read; io 0x300\n}\npolicy frame\n"
+                                "frame { slot a 1ms; slot idle 20us; slot b 1s }\n";
     static const char bytes[] = "\0\n\r\t \"\\#{};,-0123456789KMGax\xff";
     uint64_t seed = 2;
     unsigned good = 0;
@@ -245,6 +291,8 @@ int main(void)
         cmocka_unit_test(limits_file_names),
         cmocka_unit_test(limits_args),
         cmocka_unit_test(limits_modules),
+        cmocka_unit_test(limits_grants),
+        cmocka_unit_test(limits_slots),
         cmocka_unit_test(limits_personalities),
         cmocka_unit_test(limits_files),
         cmocka_unit_test(limits_text),

@@ -5,7 +5,8 @@
 
 static const char base[] =
     "personality mon.1 { image monitor.elf; memory 16M; debug yes }\n"
-    "personality tiny { image tiny.elf; memory 64M; module m one; module n two; args \"old\" }\n";
+    "personality tiny { image tiny.elf; memory 64M; module m one; module n two; args \"old\"; msr 0x48-0x49 read }\n"
+    "frame { slot mon.1 1ms }\n";
 
 static int parse_base(void **state)
 {
@@ -37,6 +38,9 @@ static void refuse(const char *cmdline, const char *message)
     assert_memory_equal(before.files, config.files, config.file_count * sizeof(config.files[0]));
     assert_int_equal(before.file_count, config.file_count);
     assert_int_equal(before.slice_us, config.slice_us);
+    assert_int_equal(before.policy, config.policy);
+    assert_int_equal(before.slot_count, config.slot_count);
+    assert_memory_equal(before.slots, config.slots, config.slot_count * sizeof(config.slots[0]));
 }
 
 static void changes_every_key(void **state)
@@ -45,7 +49,8 @@ static void changes_every_key(void **state)
 
     (void)state;
     override("slice=5ms tiny.image=other.elf tiny.cores=1-2,4 tiny.memory=\"128M\" tiny.quota=8K tiny.weight=9 "
-             "tiny.args=\"a \\\"b\\\" c\" tiny.module=\"n new\" tiny.module=\"o two\"");
+             "tiny.args=\"a \\\"b\\\" c\" tiny.module=\"n new\" tiny.module=\"o two\" policy=frame "
+             "tiny.msr=\"0x20 both\" tiny.io=0x300-0x301");
     assert_int_equal(config.slice_us, 5000);
     assert_string_equal(p->image, "other.elf");
     assert_true(p->cores == 0x16 && !p->all_cores);
@@ -58,6 +63,13 @@ static void changes_every_key(void **state)
     assert_string_equal(p->modules[1].file, "new");
     assert_string_equal(p->modules[2].name, "o");
     assert_string_equal(p->modules[2].file, "two");
+    assert_int_equal(config.policy, PV_POLICY_FRAME);
+    assert_int_equal(p->msr_grant_count, 2);
+    assert_int_equal(p->msr_grants[1].first, 0x20);
+    assert_int_equal(p->msr_grants[1].how, 3);
+    assert_int_equal(p->io_grant_count, 1);
+    assert_int_equal(p->io_grants[0].last, 0x301);
+    assert_int_equal(p->io_grants[0].place.line, 0);
     // The other personality is as it was, and the replaced image need not be loaded any more.
     assert_string_equal(config.personalities[0].image, "monitor.elf");
     assert_int_equal(config.file_count, 5);
@@ -100,6 +112,62 @@ static void leaves_other_words_alone(void **state)
     assert_true(config.personalities[1].all_cores);
 }
 
+static void changes_the_policy(void **state)
+{
+    (void)state;
+    override("policy=frame");
+    assert_int_equal(config.policy, PV_POLICY_FRAME);
+    override("policy=frame policy=\"weighted\"");
+    assert_int_equal(config.policy, PV_POLICY_WEIGHTED);
+    refuse("policy=frames", "8: found 'frames', expected weighted or frame");
+    refuse("policy=\"frame 1\"", "15: found '1', expected the end of the value");
+    accept_text("personality a { image x; memory 4K }");
+    override("policy=weighted");
+    refuse("policy=frame", "8: found 'frame', expected weighted: the configuration has no frame");
+}
+
+static void adds_and_replaces_grants(void **state)
+{
+    const struct config_personality *p = &config.personalities[1];
+
+    (void)state;
+    override("tiny.msr=\"72-73 both\" tiny.msr=\"0x48-0x49 write\" tiny.msr=\"0x4a read\"");
+    assert_int_equal(p->msr_grant_count, 2);
+    assert_int_equal(p->msr_grants[0].how, 2);
+    assert_int_equal(p->msr_grants[0].place.line, 0);
+    assert_int_equal(p->msr_grants[1].first, 0x4a);
+    override("tiny.io=0x300 tiny.io=0x300");
+    assert_int_equal(p->io_grant_count, 1);
+    refuse("tiny.msr=\"0x48 read\"",
+           "11: found '0x48', expected MSRs without 0x48-0x49, which the command line grants already");
+    accept_text(base);
+    refuse("tiny.msr=\"0x49-0x4f read\"",
+           "11: found '0x49-0x4f', expected MSRs without 0x48-0x49, which line 2 grants already");
+    refuse("tiny.msr=0x4a", "14: found the end of the value, expected read, write or both");
+    refuse("tiny.io=\"0x80 read\"", "15: found 'read', expected the end of the value");
+    refuse("tiny.io=0x64", "9: found '0x64', expected ports without the keyboard controller's command port (0x64), "
+                           "which can reset the machine");
+}
+
+/// Words that are right one by one, but not all of them.
+static void refuses_what_is_wrong_together(void **state)
+{
+    char cmdline[1024] = "slice=2ms tiny.weight=5 ";
+
+    (void)state;
+    refuse("tiny.weight=5 tiny.io=0x300-0x30f mon.1.io=0x308 tiny.io=0x308",
+           "58: found '0x308', expected ports without 0x300-0x30f, which the command line grants already");
+    override("tiny.io=0x300-0x30f mon.1.io=0x308");
+    accept_text(base);
+    for (unsigned i = 0; i < CONFIG_MAX_GRANTS; i++)
+        sprintf(cmdline + strlen(cmdline), "tiny.msr=\"%u read\" ", 100 + i);
+    refuse(cmdline, "335: found '115', expected 'msr' at most 16 times in a personality");
+    cmdline[0] = '\0';
+    for (unsigned i = 0; i < PV_MAX_MODULES - 1; i++)
+        sprintf(cmdline + strlen(cmdline), "tiny.module=\"x%u f%u\" ", i, i);
+    refuse(cmdline, "302: found 'x14', expected at most 16 modules in a personality");
+}
+
 static void moves_the_debug_capability(void **state)
 {
     (void)state;
@@ -122,8 +190,10 @@ static void refuses_what_is_wrong(void **state)
     } cases[] = {
         {"quiet tinny.cores=1", "7: found 'tinny', expected the name of a personality before '.'"},
         {".cores=1", "1: found nothing, expected the name of a personality before '.'"},
-        {"tiny.core=1", "6: found 'core', expected a key (image, cores, memory, quota, weight, debug, args, module)"},
-        {"tiny.=1", "6: found nothing, expected a key (image, cores, memory, quota, weight, debug, args, module)"},
+        {"tiny.core=1",
+         "6: found 'core', expected a key (image, cores, memory, quota, weight, debug, args, module, msr, io)"},
+        {"tiny.=1",
+         "6: found nothing, expected a key (image, cores, memory, quota, weight, debug, args, module, msr, io)"},
         {"tiny.cores=", "12: found the end of the value, expected a list of cores such as 0-3,5, or all"},
         {"tiny.cores=1,64", "14: found '64', expected a core number from 0 to 63 or a range such as 2-5"},
         {"tiny.cores=\"1,1\"", "15: found '1', expected cores that the list does not have yet (overlapping cores)"},
@@ -236,6 +306,9 @@ int main(void)
         cmocka_unit_test_setup(leaves_other_words_alone, parse_base),
         cmocka_unit_test_setup(moves_the_debug_capability, parse_base),
         cmocka_unit_test_setup(refuses_what_is_wrong, parse_base),
+        cmocka_unit_test_setup(changes_the_policy, parse_base),
+        cmocka_unit_test_setup(adds_and_replaces_grants, parse_base),
+        cmocka_unit_test_setup(refuses_what_is_wrong_together, parse_base),
         cmocka_unit_test_setup(refuses_too_many_modules, parse_base),
         cmocka_unit_test_setup(refuses_more_text_than_there_is_room_for, parse_base),
         cmocka_unit_test_setup(uses_the_room_for_strings_to_the_last_byte, parse_base),
