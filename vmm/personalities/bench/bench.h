@@ -18,6 +18,7 @@ struct bench_options {
 /* Each measures on this agent's core, and prints. False: it has said why not. */
 bool bench_null_call(const struct bench_options *options);
 bool bench_cpuid_exit(const struct bench_options *options);
+bool bench_cpuid1_exit(const struct bench_options *options); ///< leaf 1, which mirrors CR4 of the guest
 bool bench_delivered_exit(const struct bench_options *options);
 bool bench_vcpu_switch(const struct bench_options *options);
 

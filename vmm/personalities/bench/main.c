@@ -41,10 +41,8 @@ static const struct operation {
     const char *name;
     bool (*run)(const struct bench_options *options);
 } operations[] = {
-    {"null", bench_null_call},
-    {"cpuid", bench_cpuid_exit},
-    {"exit", bench_delivered_exit},
-    {"vcpu", bench_vcpu_switch},
+    {"null", bench_null_call},      {"cpuid", bench_cpuid_exit}, {"cpuid1", bench_cpuid1_exit},
+    {"exit", bench_delivered_exit}, {"vcpu", bench_vcpu_switch},
 };
 enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };
 
@@ -57,7 +55,7 @@ static bool run_operation(const char *name, const struct bench_options *options,
     for (uint32_t i = 0; i < OPERATIONS; i++)
         if (strcmp(name, operations[i].name) == 0)
             return operations[i].run(options);
-    pv_printf("bench: error: '%s' is neither an operation (null, cpuid, exit, vcpu, slice) nor an option "
+    pv_printf("bench: error: '%s' is neither an operation (null, cpuid, cpuid1, exit, vcpu, slice) nor an option "
               "(samples=, start=, end=, gap=)\n",
               name);
     return false;
