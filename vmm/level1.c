@@ -40,39 +40,57 @@ static void take_out(struct level1 *l1, struct level1_entity *entity)
 
 /* ---- credit ---- */
 
-static uint64_t earned_in_round(const struct level1 *l1, const struct level1_entity *entity)
+static uint64_t turn_of(const struct level1 *l1, uint32_t weight)
 {
-    return entity->weight * l1->unit;
-}
-
-uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity)
-{
-    uint64_t units = (uint64_t)entity->weight * UNITS_PER_WEIGHT;
+    uint64_t units = (uint64_t)weight * UNITS_PER_WEIGHT;
     units = units < LEVEL1_MIN_TURN ? LEVEL1_MIN_TURN : units > LEVEL1_MAX_TURN ? LEVEL1_MAX_TURN : units;
     return units * l1->unit;
 }
 
-/// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the
-/// rest on, keeps ticks of overrun from changing the order of a ring.
-static int64_t missing(const struct level1 *l1, const struct level1_entity *entity)
+/// Computes what depends on weight and slice alone, after one of them has changed.
+static void compute(const struct level1 *l1, struct level1_entity *entity)
 {
-    return (int64_t)level1_turn(l1, entity) - entity->credit + (int64_t)(earned_in_round(l1, entity) / 2);
+    int64_t slice = (int64_t)(LEVEL1_UNITS * l1->unit);
+    entity->unit = l1->unit;
+    entity->turn = (int64_t)turn_of(l1, entity->weight);
+    entity->earned = (int64_t)(entity->weight * l1->unit);
+    entity->limit = LEVEL1_MAX_DEBT * (entity->turn > slice ? entity->turn : slice);
 }
 
-static bool has_turn(const struct level1 *l1, const struct level1_entity *entity)
+static inline void refresh(const struct level1 *l1, struct level1_entity *entity)
 {
-    return missing(l1, entity) < (int64_t)earned_in_round(l1, entity);
+    if (entity->unit != l1->unit) {
+        compute(l1, entity);
+    }
+}
+
+uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity)
+{
+    return turn_of(l1, entity->weight);
+}
+
+/// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the
+/// rest on, keeps ticks of overrun from changing the order of a ring.
+static inline int64_t missing(const struct level1_entity *entity)
+{
+    return entity->turn - entity->credit + entity->earned / 2;
+}
+
+static inline bool has_turn(const struct level1_entity *entity)
+{
+    return missing(entity) < entity->earned;
 }
 
 /// Lets a runnable entity wait for its next turn. Credit for the rounds that it waits is given in advance.
 static void enqueue(struct level1 *l1, struct level1_entity *entity)
 {
-    int64_t ticks = missing(l1, entity);
-    uint64_t rounds = ticks > 0 ? (uint64_t)ticks / earned_in_round(l1, entity) : 0;
+    refresh(l1, entity);
+    int64_t ticks = missing(entity);
+    uint64_t rounds = ticks > 0 ? (uint64_t)ticks / (uint64_t)entity->earned : 0;
     if (rounds > LEVEL1_ROUNDS - 1) {
         rounds = LEVEL1_ROUNDS - 1; // what is missing then is seen when it comes up
     }
-    entity->credit += (int64_t)(rounds * earned_in_round(l1, entity));
+    entity->credit += (int64_t)rounds * entity->earned;
     insert(l1, entity, rounds);
 }
 
@@ -85,7 +103,8 @@ static struct level1_entity *dequeue(struct level1 *l1)
         l1->round += (unsigned)__builtin_ctzll(ahead);
         struct level1_entity *entity = l1->rounds[l1->round % LEVEL1_ROUNDS].first;
         take_out(l1, entity);
-        if (has_turn(l1, entity) || !l1->occupied) { // who is alone keeps nobody waiting
+        refresh(l1, entity);
+        if (has_turn(entity) || !l1->occupied) { // who is alone keeps nobody waiting
             return entity;
         }
         enqueue(l1, entity);
@@ -153,19 +172,13 @@ void level1_yield(struct level1 *l1, struct level1_entity *entity)
     }
 }
 
-/// The deepest debt, in ticks.
-static int64_t debt_limit(const struct level1 *l1, const struct level1_entity *entity)
-{
-    uint64_t turn = level1_turn(l1, entity), slice = LEVEL1_UNITS * l1->unit;
-    return (int64_t)(LEVEL1_MAX_DEBT * (turn > slice ? turn : slice));
-}
-
 void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
 {
     if (l1->current != entity || l1->free) {
         return;
     }
-    int64_t limit = debt_limit(l1, entity);
+    refresh(l1, entity);
+    int64_t limit = entity->limit;
     int64_t used = ticks < (uint64_t)limit ? (int64_t)ticks : limit;
     l1->left -= used;
     entity->credit -= used;
@@ -177,6 +190,7 @@ void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t tic
 void level1_set_weight(struct level1_entity *entity, uint32_t weight)
 {
     entity->weight = weight;
+    entity->unit = 0; // computed anew when it is used next
 }
 
 void level1_set_slice(struct level1 *l1, uint64_t slice)
@@ -193,7 +207,7 @@ static struct level1_entity *pick_weighted(struct level1 *l1, uint64_t now, uint
     if (!l1->current || l1->left < remnant) {
         put_back(l1);
         l1->current = dequeue(l1);
-        l1->left = l1->current ? (int64_t)level1_turn(l1, l1->current) : 0;
+        l1->left = l1->current ? l1->current->turn : 0;
     }
     l1->free = l1->current && !l1->occupied;
     *end = l1->occupied ? now + (uint64_t)l1->left : LEVEL1_NO_END;

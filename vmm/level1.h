@@ -54,6 +54,8 @@ enum level1_policy { LEVEL1_WEIGHTED, LEVEL1_FRAME };
 struct level1_entity {
     struct level1_entity *next, *prev; ///< in a list of the calendar
     int64_t credit;                    ///< ticks that it may run; negative: that it ran too long
+    uint64_t unit;                     ///< for which the next three were computed
+    int64_t turn, earned, limit;       ///< ticks: of a turn, earned in a round, deepest debt
     uint32_t weight;                   ///< 1 to CONFIG_WEIGHT_MAX
     uint8_t slot;                      ///< its list
     const struct level1 *where;        ///< the core that it is runnable on, or NULL
