@@ -149,8 +149,8 @@ _Noreturn static void main_on_stack(void)
     start_cores();
     core->ready = true;
     machine_configure();
-    sched_configure(machine.slice_ticks);
     start_console();
+    sched_configure(machine.slice_ticks);
     machine.tsc_ready = cpu_rdtsc();
     personality_create_all();
     if (machine.config.policy == PV_POLICY_FRAME) {

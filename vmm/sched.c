@@ -8,6 +8,7 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/tsc.h"
 #include "vmm/console.h"
+#include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
@@ -27,6 +28,7 @@ static struct sched {
     uint64_t slice_end; ///< when level 1 wants to be asked again
     uint64_t charged;   ///< TSC up to which the current agent's time was charged to level 1
     bool repick;        ///< level 1 has to be asked
+    uint64_t poll;      ///< when the UART is to be polled, UINT64_MAX: it interrupts
     uint64_t timer;     ///< what the local APIC timer is set to
     uint64_t switches;
 } __attribute__((aligned(64))) scheds[PV_MAX_CORES];
@@ -52,6 +54,14 @@ static void list_remove(struct list *list, struct agent *agent)
     agent->next = agent->prev = NULL;
 }
 
+/// When the core has to be looked at again at the latest. To be called after a change of what it depends on.
+static void update_horizon(struct sched *s, struct core *core)
+{
+    uint64_t at = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
+    at = s->slice_end < at ? s->slice_end : at;
+    core->horizon = s->poll < at ? s->poll : at;
+}
+
 static void make_ready(struct sched *s, struct agent *agent)
 {
     agent->state = AGENT_READY;
@@ -65,13 +75,17 @@ void sched_init_core(void)
 {
     struct core *core = core_self();
     core->tsc_start = core->stamp = cpu_rdtsc();
-    self()->timer = self()->slice_end = UINT64_MAX;
+    self()->timer = self()->slice_end = self()->poll = core->horizon = UINT64_MAX;
 }
 
 void sched_configure(uint64_t slice)
 {
     for (uint32_t i = 0; i < core_count; i++) {
         level1_init(&scheds[i].level1, slice);
+    }
+    if (console_needs_poll()) {
+        self()->poll = cpu_rdtsc();
+        update_horizon(self(), core_self());
     }
 }
 
@@ -86,31 +100,35 @@ void sched_start(struct agent *agent)
     make_ready(self(), agent);
 }
 
-static void charge_current(struct sched *s)
+static inline void charge_current(struct sched *s, const struct core *core)
 {
-    uint64_t now = core_self()->stamp;
+    uint64_t now = core->stamp;
     level1_charge(&s->level1, &s->current->entity, now - s->charged);
     s->charged = now;
+}
+
+/// The current agent's times, before another agent gets the core or nobody.
+static inline void switch_out(struct core *core, struct agent *agent)
+{
+    agent->ticks_ring3 += core->clock[CLOCK_RING3] - agent->clock_ring3;
+    agent->ticks_guest += core->clock[CLOCK_GUEST] - agent->clock_guest;
+    if (agent->regs.kind == REGS_GUEST) {
+        vcpu_switch_out(core, agent->regs.guest);
+    }
 }
 
 /// Leaves the core without a current agent; sched_settle finds the next.
 static void leave_current(struct sched *s)
 {
-    struct core *core = core_self();
-    struct agent *agent = s->current;
-    agent->ticks_ring3 += core->clock[CLOCK_RING3] - agent->clock_ring3;
-    agent->ticks_guest += core->clock[CLOCK_GUEST] - agent->clock_guest;
-    if (agent->regs.kind == REGS_GUEST) {
-        vcpu_switch_out(agent);
-    }
+    switch_out(core_self(), s->current);
     s->current = NULL;
-    core_set_current(core, NULL);
+    core_set_current(core_self(), NULL);
 }
 
 /// The current agent cannot run any more.
 static void drop_current(struct sched *s)
 {
-    charge_current(s);
+    charge_current(s, core_self());
     level1_sleep(&s->level1, &s->current->entity);
     leave_current(s);
     s->repick = true;
@@ -121,6 +139,7 @@ static void end_wait(struct sched *s, struct agent *agent)
 {
     if (agent->deadline != PV_NO_DEADLINE) {
         list_remove(&s->deadlines, agent);
+        update_horizon(s, core_self());
     }
     if (agent->wait_mask & PV_EVENT_CONSOLE_REDRAW) {
         console_set_at_prompt(personality_console(agent->personality), false);
@@ -151,7 +170,7 @@ void sched_stop(struct agent *agent)
 void sched_yield(void)
 {
     struct sched *s = self();
-    charge_current(s);
+    charge_current(s, core_self());
     level1_yield(&s->level1, &s->current->entity);
     s->repick = true;
 }
@@ -169,6 +188,7 @@ static void insert_deadline(struct sched *s, struct agent *agent)
             place = place->next;
         }
         list_insert_before(&s->deadlines, place, agent);
+        update_horizon(s, core_self());
     }
 }
 
@@ -260,10 +280,12 @@ static void handle_time(struct sched *s, uint64_t now)
     while (s->deadlines.first && s->deadlines.first->deadline <= now) {
         wake(s, s->deadlines.first, PV_ERR_TIMEOUT);
     }
-    if (core_self()->bsp && console_needs_poll()) {
+    if (now >= s->poll) {
+        s->poll = now + tsc_hz() / POLL_HZ;
         console_poll();
     }
     s->repick |= now >= s->slice_end;
+    update_horizon(s, core_self());
 }
 
 void sched_timer(void)
@@ -278,23 +300,6 @@ void sched_guest_timer(void)
     handle_time(self(), core_self()->stamp);
 }
 
-static uint64_t next_deadline(const struct sched *s)
-{
-    uint64_t at = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
-    if (core_self()->bsp && console_needs_poll()) {
-        uint64_t poll = core_self()->stamp + tsc_hz() / POLL_HZ;
-        at = poll < at ? poll : at;
-    }
-    return at;
-}
-
-uint64_t sched_horizon(void)
-{
-    const struct sched *s = self();
-    uint64_t at = next_deadline(s);
-    return s->slice_end < at ? s->slice_end : at;
-}
-
 static void set_timer(struct sched *s, uint64_t at)
 {
     if (at != s->timer) {
@@ -306,14 +311,14 @@ static void set_timer(struct sched *s, uint64_t at)
 void sched_enter_ring3(void)
 {
     struct sched *s = self();
-    uint64_t at = sched_horizon();
+    uint64_t at = core_self()->horizon;
     if (at < s->timer) { // one that fires too early does no harm
         set_timer(s, at);
     }
 }
 
 /// Makes an agent current.
-static void enter(struct sched *s, struct core *core, struct agent *agent)
+static inline void enter(struct sched *s, struct core *core, struct agent *agent)
 {
     agent->state = AGENT_RUNNING;
     agent->switches++;
@@ -331,25 +336,30 @@ static void enter(struct sched *s, struct core *core, struct agent *agent)
 /// Asks level 1 who runs now, and switches to that agent.
 static void repick(struct sched *s, struct core *core)
 {
+    struct agent *last = s->current;
+    uint64_t horizon = core->horizon;
     s->repick = false;
-    if (s->current) {
-        charge_current(s);
+    if (last) {
+        charge_current(s, core);
     }
-    uint64_t end = s->slice_end;
     struct level1_entity *entity = level1_pick(&s->level1, core->stamp, &s->slice_end);
     struct agent *next = entity ? (struct agent *)((char *)entity - offsetof(struct agent, entity)) : NULL;
-    if (next == s->current) {
-        if (next && next->regs.kind == REGS_GUEST && end != s->slice_end) {
+    update_horizon(s, core);
+    if (next == last) {
+        if (next && next->regs.kind == REGS_GUEST && horizon != core->horizon) {
             vcpu_rearm(next);
         }
         return;
     }
-    if (s->current) {
-        s->current->state = AGENT_READY;
-        leave_current(s);
+    if (last) {
+        last->state = AGENT_READY;
+        switch_out(core, last);
     }
     if (next) {
         enter(s, core, next);
+    } else {
+        s->current = NULL;
+        core_set_current(core, NULL);
     }
 }
 
@@ -362,13 +372,14 @@ void sched_settle(void)
     }
     if (s->current && s->current->regs.kind == REGS_GUEST) {
         // The preemption timer watches the time now; an APIC timer that fires meanwhile would only cost an exit.
-        if (s->timer < sched_horizon()) {
+        if (s->timer < core->horizon) {
             set_timer(s, UINT64_MAX);
         }
         return;
     }
+    core_narrow_gdt(core);
     core_load_root(core, s->current ? s->current->personality->root : paging_kernel_root());
-    set_timer(s, sched_horizon());
+    set_timer(s, core->horizon);
 }
 
 /* ---- policy ---- */
@@ -401,7 +412,7 @@ static void run_change(struct message *message)
     struct change *change = (struct change *)message;
     struct sched *s = self();
     if (s->current) {
-        charge_current(s);
+        charge_current(s, core_self());
     }
     level1_set_slice(&s->level1, wanted.slice);
     if (wanted.policy == PV_POLICY_WEIGHTED) {
@@ -411,7 +422,7 @@ static void run_change(struct message *message)
             change->slots[i].entity = entity_on(machine.config.slots[i].personality, core_self());
             change->slots[i].ticks = cpu_scale(machine.config.slots[i].us, tsc_hz(), 1000000);
         }
-        level1_use_frame(&s->level1, change->slots, machine.config.slot_count, wanted.start);
+        ASSERT(level1_use_frame(&s->level1, change->slots, machine.config.slot_count, wanted.start)); // checked before
     }
     s->repick = true;
 }
@@ -421,9 +432,21 @@ enum pv_policy sched_policy(void)
     return wanted.policy;
 }
 
+/// Whether there is a table, and level 1 can keep it at this machine's tick rate.
+static bool frame_usable(void)
+{
+    for (uint32_t i = 0; i < machine.config.slot_count; i++) {
+        if (cpu_scale(machine.config.slots[i].us, tsc_hz(), 1000000) < LEVEL1_MIN_QUANTUM) {
+            log_line("policy frame: a slot of %u us is too short for this machine", machine.config.slots[i].us);
+            return false;
+        }
+    }
+    return machine.config.slot_count > 0;
+}
+
 bool sched_set_policy(enum pv_policy policy, uint64_t slice)
 {
-    if (policy == PV_POLICY_FRAME && machine.config.slot_count == 0) {
+    if (policy == PV_POLICY_FRAME && !frame_usable()) {
         return false;
     }
     wanted.policy = policy;
@@ -480,6 +503,7 @@ static void run_leave(struct message *message)
         level1_sleep(&s->level1, &agent->entity);
     } else if (agent->state == AGENT_WAITING && agent->deadline != PV_NO_DEADLINE) {
         list_remove(&s->deadlines, agent);
+        update_horizon(s, core_self());
     }
     vcpu_follow(agent, agent->target);
     if (core_self()->loaded_root == agent->personality->root) {

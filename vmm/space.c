@@ -51,17 +51,13 @@ struct space *space_find(const struct personality *p, uint64_t number)
     return number < PV_MAX_SPACES ? __atomic_load_n(&p->spaces[number], __ATOMIC_ACQUIRE) : NULL;
 }
 
-void space_catch_up(struct space *space, const struct core *core)
+void space_forget(struct space *space, const struct core *core)
 {
-    uint64_t bit = UINT64_C(1) << core->id;
-    if (!(__atomic_load_n(&space->cores, __ATOMIC_RELAXED) & bit)) {
-        __atomic_fetch_or(&space->cores, bit, __ATOMIC_SEQ_CST); // before the generation is read: see space_unmap
-    }
+    // The mark before the generation is read (space_unmap does it the other way round). A core that has caught up before is marked.
+    __atomic_fetch_or(&space->cores, UINT64_C(1) << core->id, __ATOMIC_SEQ_CST);
     uint64_t generation = ept_generation(&space->ept);
-    if (space->seen[core->id] != generation) {
-        vmx_invept(ept_pointer(&space->ept));
-        space->seen[core->id] = generation;
-    }
+    vmx_invept(ept_pointer(&space->ept));
+    space->seen[core->id] = generation;
 }
 
 /* ---- the system calls ---- */

@@ -8,6 +8,7 @@
 
 #include <polyvisor/vcpu.h>
 
+#include "arch/x86/core.h"
 #include "arch/x86/vmx/ept.h"
 #include "vmm/message.h"
 
@@ -40,9 +41,15 @@ _Static_assert(sizeof(struct space) <= 4096, "a space is one page");
 void space_init(void);
 /// The space with a number, or NULL.
 struct space *space_find(const struct personality *p, uint64_t number);
-/// Makes this core forget translations that the space has withdrawn since it last looked. Before every entry into its
-/// guests.
-void space_catch_up(struct space *space, const struct core *core);
+/// Makes this core forget translations that the space has withdrawn since it last looked.
+void space_forget(struct space *space, const struct core *core);
+/// The same where it has to be: before every entry into the space's guests.
+static inline void space_catch_up(struct space *space, const struct core *core)
+{
+    if (space->seen[core->id] != __atomic_load_n(&space->ept.generation, __ATOMIC_ACQUIRE)) {
+        space_forget(space, core);
+    }
+}
 
 /* the system calls, polyvisor/vcpu.h */
 int64_t space_create(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);

@@ -14,6 +14,7 @@
 
 #include <polyvisor/vcpu.h>
 
+#include "arch/x86/core.h"
 #include "vmm/sched.h"
 
 struct personality;
@@ -28,7 +29,8 @@ struct register_file {
     void *fpu;         ///< XSAVE area, a page of the quota
     uint64_t fpu_page; ///< its physical address
     uint64_t xcr0;
-    uint64_t star, lstar, sfmask, kernel_gs_base, tsc_aux;
+    struct guest_msrs msrs;
+    uint64_t kernel_gs_base;
     uint64_t debug[4]; ///< DR0 to DR3
     uint64_t dr6;
     bool uses_debug; ///< the guest has touched them: they are swapped too
@@ -77,7 +79,7 @@ struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
 /// The core is about to run an agent that is inside its guest: VMCS, register file, timer. May end the run instead.
 void vcpu_switch_in(struct agent *agent);
 /// The core leaves the guest of an agent that stays inside vcpu_run.
-void vcpu_switch_out(struct agent *agent);
+void vcpu_switch_out(const struct core *core, struct vcpu *vcpu);
 /// Ends vcpu_run with a result: the agent goes on in ring 3.
 void vcpu_finish_run(struct agent *agent, int64_t result);
 /// The preemption timer fired in the agent's guest.
@@ -90,6 +92,8 @@ void vcpu_check_kick(struct agent *agent);
 void vcpu_make_current(struct core *core, struct vcpu *vcpu);
 /// VMCLEAR: its data are in memory then, and no core's.
 void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu);
+/// Writes one of struct guest_msrs' MSRs for the loaded register file. False: no such MSR, or WRMSR refuses the value (#GP).
+bool vcpu_write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 /// From now on the debug registers of the vcpu's register file are swapped too. On its core.
 void vcpu_use_debug_registers(struct vcpu *vcpu);
 /// Saves the loaded register file; none is loaded then.

@@ -80,6 +80,22 @@ static bool absorb_rdmsr(struct vcpu *vcpu)
     return true;
 }
 
+/// SYSCALL's MSRs and TSC_AUX, of which the multiplexer keeps copies. Others are delivered.
+static bool absorb_wrmsr(struct vcpu *vcpu)
+{
+    uint32_t msr = (uint32_t)vcpu->gprs[PV_RCX];
+    uint64_t value = (uint32_t)vcpu->gprs[PV_RAX] | vcpu->gprs[PV_RDX] << 32;
+    if ((msr < MSR_STAR || msr > MSR_SFMASK || msr == MSR_CSTAR) && msr != MSR_TSC_AUX) {
+        return false;
+    }
+    if (vcpu_write_msr(vcpu, msr, value)) {
+        skip_instruction();
+    } else {
+        inject_gp();
+    }
+    return true;
+}
+
 /// XSETBV exits whatever the controls say (SDM Vol. 3C 26.1.2), after its CPL check.
 static void absorb_xsetbv(struct core *core, struct vcpu *vcpu)
 {
@@ -174,6 +190,8 @@ static bool absorb(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
         return absorb_cpuid(vcpu);
     case EXIT_REASON_RDMSR:
         return absorb_rdmsr(vcpu);
+    case EXIT_REASON_WRMSR:
+        return absorb_wrmsr(vcpu);
     case EXIT_REASON_EXCEPTION_NMI:
         return absorb_exception_or_nmi(vcpu);
     case EXIT_REASON_XSETBV:
@@ -225,6 +243,7 @@ void vcpu_exit(struct vcpu *vcpu)
     struct agent *agent = agent_of(core->main_stack->current);
     core_clock_enter(core, CLOCK_GUEST);
     core->loaded_root = vcpu->owner->root; // HOST_CR3
+    core->gdt_wide = true;
     uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
     if (reason & EXIT_REASON_ENTRY_FAILURE) {
         refused(agent, vcpu, reason);

@@ -22,36 +22,70 @@
 
 /* ---- the register file ---- */
 
-/// Saves one MSR of the outgoing register file and loads the incoming one's, where it differs.
-static void swap_msr(uint32_t msr, uint64_t *save, uint64_t load)
+/// Loads the incoming register file's value of an MSR where the hardware holds another.
+static inline void load_msr(uint32_t msr, uint64_t *now, uint64_t value)
 {
-    uint64_t now = cpu_rdmsr(msr);
-    if (save) {
-        *save = now;
-    }
-    if (now != load) {
-        cpu_wrmsr(msr, load);
+    if (*now != value) {
+        *now = value;
+        cpu_wrmsr(msr, value);
     }
 }
 
-static void swap_registers(struct core *core, struct register_file *in)
+static void swap_debug_registers(struct register_file *out, const struct register_file *in)
 {
-    struct register_file *out = core->loaded_registers;
-    fpu_swap(out ? out->fpu : NULL, in->fpu, &core->xcr0, in->xcr0);
-    swap_msr(MSR_STAR, out ? &out->star : NULL, in->star);
-    swap_msr(MSR_LSTAR, out ? &out->lstar : NULL, in->lstar);
-    swap_msr(MSR_SFMASK, out ? &out->sfmask : NULL, in->sfmask);
-    swap_msr(MSR_KERNEL_GS_BASE, out ? &out->kernel_gs_base : NULL, in->kernel_gs_base);
-    if (vmx_has_tsc_aux()) {
-        swap_msr(MSR_TSC_AUX, out ? &out->tsc_aux : NULL, in->tsc_aux);
-    }
     if (out && out->uses_debug) {
         debug_registers_save(out->debug, &out->dr6);
     }
     if (in->uses_debug) {
         debug_registers_load(in->debug, in->dr6);
     }
+}
+
+static inline void swap_registers(struct core *core, struct register_file *in)
+{
+    struct register_file *out = core->loaded_registers;
+    fpu_swap(out ? out->fpu : NULL, in->fpu, &core->xcr0, in->xcr0);
+    load_msr(MSR_STAR, &core->msrs.star, in->msrs.star);
+    load_msr(MSR_LSTAR, &core->msrs.lstar, in->msrs.lstar);
+    load_msr(MSR_SFMASK, &core->msrs.sfmask, in->msrs.sfmask);
+    load_msr(MSR_TSC_AUX, &core->msrs.tsc_aux, in->msrs.tsc_aux); // stays 0 where there is none
+    uint64_t gs = cpu_rdmsr(MSR_KERNEL_GS_BASE);
+    if (out) {
+        out->kernel_gs_base = gs;
+    }
+    if (gs != in->kernel_gs_base) {
+        cpu_wrmsr(MSR_KERNEL_GS_BASE, in->kernel_gs_base);
+    }
+    if ((out && out->uses_debug) || in->uses_debug) {
+        swap_debug_registers(out, in);
+    }
     core->loaded_registers = in;
+}
+
+bool vcpu_write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+    struct core *core = core_self();
+    struct guest_msrs *file = &vcpu->registers->msrs;
+    ASSERT(core->loaded_registers == vcpu->registers);
+    const struct {
+        uint32_t msr;
+        uint64_t *hardware, *kept;
+    } known[] = {
+        {MSR_STAR, &core->msrs.star, &file->star},
+        {MSR_LSTAR, &core->msrs.lstar, &file->lstar},
+        {MSR_SFMASK, &core->msrs.sfmask, &file->sfmask},
+        {MSR_TSC_AUX, &core->msrs.tsc_aux, &file->tsc_aux},
+    };
+    for (uint32_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (known[i].msr == msr) {
+            bool written = msr_write_safe(msr, value);
+            if (written) {
+                *known[i].hardware = *known[i].kept = value;
+            }
+            return written;
+        }
+    }
+    return false;
 }
 
 void vcpu_use_debug_registers(struct vcpu *vcpu)
@@ -71,13 +105,7 @@ void vcpu_unload_registers(struct core *core)
     }
     fpu_swap(out->fpu, out->fpu, &core->xcr0, core->xcr0);
     core_hide_fpu();
-    out->star = cpu_rdmsr(MSR_STAR);
-    out->lstar = cpu_rdmsr(MSR_LSTAR);
-    out->sfmask = cpu_rdmsr(MSR_SFMASK);
     out->kernel_gs_base = cpu_rdmsr(MSR_KERNEL_GS_BASE);
-    if (vmx_has_tsc_aux()) {
-        out->tsc_aux = cpu_rdmsr(MSR_TSC_AUX);
-    }
     if (out->uses_debug) {
         debug_registers_save(out->debug, &out->dr6);
     }
@@ -109,21 +137,18 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
     }
 }
 
-/// Arms the VMX-preemption timer for the earliest of: end of the slice, a deadline on this core, the end of the budget.
-static void arm_timer(struct core *core, struct vcpu *vcpu)
+/// Arms the VMX-preemption timer for the scheduler's horizon or the end of the budget, whatever comes first.
+static inline void arm_timer(const struct core *core, struct vcpu *vcpu)
 {
-    uint64_t end = sched_horizon();
-    if (vcpu->budget < end - core->stamp && end > core->stamp) {
-        end = core->stamp + vcpu->budget;
-    }
-    uint64_t ticks = end > core->stamp ? end - core->stamp : 0;
-    uint64_t value = ticks >> vmx_timer_shift();
-    vcpu->timer_end = end;
+    uint64_t ticks = core->horizon > core->stamp ? core->horizon - core->stamp : 0;
+    ticks = ticks < vcpu->budget ? ticks : vcpu->budget;
+    vcpu->timer_end = core->stamp + ticks;
+    uint64_t value = ticks >> vmx_timer_shift;
     vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, value < TIMER_MAX ? value : TIMER_MAX);
 }
 
 /// Charges the guest's time since it was charged last.
-static void charge(const struct core *core, struct vcpu *vcpu)
+static inline void charge(const struct core *core, struct vcpu *vcpu)
 {
     uint64_t ticks = core->clock[CLOCK_GUEST] - vcpu->guest_clock;
     vcpu->guest_clock = core->clock[CLOCK_GUEST];
@@ -154,10 +179,9 @@ void vcpu_switch_in(struct agent *agent)
     arm_timer(core, vcpu);
 }
 
-void vcpu_switch_out(struct agent *agent)
+void vcpu_switch_out(const struct core *core, struct vcpu *vcpu)
 {
-    charge(agent->core, agent->regs.guest);
-    core_narrow_gdt(agent->core);
+    charge(core, vcpu);
 }
 
 void vcpu_finish_run(struct agent *agent, int64_t result)

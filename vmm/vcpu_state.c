@@ -57,17 +57,14 @@ static uint32_t allowed_activity(uint32_t activity)
     return activity == ACTIVITY_HLT ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
 }
 
+/// The register file is loaded. A value that WRMSR would refuse (not canonical, reserved bits) is left out.
 static void take_registers(struct vcpu *vcpu, const struct pv_vcpu_state *s)
 {
-    uint64_t values[] = {s->star, s->lstar, s->sfmask, s->kernel_gs_base, s->tsc_aux};
-    static const uint32_t msrs[] = {MSR_STAR, MSR_LSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
-    (void)vcpu;
-    for (uint32_t i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++) {
-        // The register file is loaded. A value that WRMSR would refuse (not canonical, reserved bits) is left out.
-        if (msrs[i] != MSR_TSC_AUX || vmx_has_tsc_aux()) {
-            msr_write_safe(msrs[i], values[i]);
-        }
-    }
+    vcpu_write_msr(vcpu, MSR_STAR, s->star);
+    vcpu_write_msr(vcpu, MSR_LSTAR, s->lstar);
+    vcpu_write_msr(vcpu, MSR_SFMASK, s->sfmask);
+    vcpu_write_msr(vcpu, MSR_TSC_AUX, s->tsc_aux);
+    msr_write_safe(MSR_KERNEL_GS_BASE, s->kernel_gs_base);
 }
 
 void vcpu_take_state(struct vcpu *vcpu)
@@ -240,11 +237,12 @@ static void give_groups(struct pv_vcpu_state *s, uint32_t groups)
         s->sysenter_eip = vmcs_read(VMCS_GUEST_SYSENTER_EIP);
     }
     if (groups & PV_GROUP_MSRS) {
-        s->star = cpu_rdmsr(MSR_STAR);
-        s->lstar = cpu_rdmsr(MSR_LSTAR);
-        s->sfmask = cpu_rdmsr(MSR_SFMASK);
+        const struct guest_msrs *msrs = &core_self()->msrs; // the register file is loaded
+        s->star = msrs->star;
+        s->lstar = msrs->lstar;
+        s->sfmask = msrs->sfmask;
+        s->tsc_aux = msrs->tsc_aux;
         s->kernel_gs_base = cpu_rdmsr(MSR_KERNEL_GS_BASE);
-        s->tsc_aux = vmx_has_tsc_aux() ? cpu_rdmsr(MSR_TSC_AUX) : 0;
     }
 }
 

@@ -161,7 +161,7 @@ void core_hide_fpu(void)
     cpu_write_cr0(cpu_read_cr0() | CR0_TS);
 }
 
-void core_narrow_gdt(struct core *core)
+void core_reload_gdt(struct core *core)
 {
     struct table_pointer p = {sizeof(core->gdt) - 1, (uint64_t)core->gdt};
     __asm__ volatile("lgdt %0" : : "m"(p));

@@ -23,6 +23,11 @@ struct tss {
 } __attribute__((packed));
 _Static_assert(sizeof(struct tss) == 104, "SDM Vol. 3A figure 8-11");
 
+/// MSRs that VM entry and exit leave alone and that only WRMSR changes: guests' writes exit, so these copies are always right.
+struct guest_msrs {
+    uint64_t star, lstar, sfmask, tsc_aux;
+};
+
 struct vcpu;
 struct register_file;
 
@@ -52,13 +57,15 @@ struct core {
     volatile bool alive;   ///< reached C code
     volatile bool ready;   ///< set up, takes messages
     volatile bool stopped; ///< parked by a panic or by power-off
-    bool nmi_seen;
+    bool gdt_wide;         ///< a VM exit has widened the GDT's limit
 
     struct stack_top *main_stack;           ///< SYSENTER_ESP, and where TSS entries go on to
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
     uint64_t loaded_root;                   ///< CR3
 
-    struct vcpu *current_vcpu;              ///< whose VMCS is current, NULL: none
+    uint64_t horizon;          ///< TSC at which the scheduler wants the core back at the latest, whoever has it
+    struct guest_msrs msrs;    ///< what the hardware holds
+    struct vcpu *current_vcpu; ///< whose VMCS is current, NULL: none
     struct register_file *loaded_registers; ///< whose FPU, SYSCALL MSRs and debug registers are loaded
     uint64_t xcr0;                          ///< what XCR0 holds
 
@@ -109,7 +116,14 @@ void core_load(struct core *core);
 void core_hide_fpu(void);
 /// A VM exit leaves the GDT's limit at 64 KiB (SDM Vol. 3C 28.5.2), far beyond the table: before ring 3 can load a
 /// selector it is brought back.
-void core_narrow_gdt(struct core *core);
+void core_reload_gdt(struct core *core);
+static inline void core_narrow_gdt(struct core *core)
+{
+    if (core->gdt_wide) {
+        core->gdt_wide = false;
+        core_reload_gdt(core);
+    }
+}
 /// Linear address of the IDT that all cores share.
 uint64_t core_idt_base(void);
 /// Which registers come back when ring 3 is entered next; NULL: idle.

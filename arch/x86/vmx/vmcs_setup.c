@@ -18,12 +18,14 @@ extern void sysenter_entry(void);
 
 enum { BITMAP_READ_HIGH = 1024, BITMAP_WRITE_LOW = 2048, BITMAP_WRITE_HIGH = 3072 }; // SDM Vol. 3C 25.6.9
 
-/// Lets guests use an MSR of the upper range without an exit.
-static void open_high_msr(uint8_t *bitmap, uint32_t msr)
+/// Lets guests read, perhaps also write, an MSR of the upper range without an exit.
+static void open_high_msr(uint8_t *bitmap, uint32_t msr, bool write)
 {
     uint32_t n = msr & 0x1fff;
     bitmap[BITMAP_READ_HIGH + n / 8] &= (uint8_t)~(1u << n % 8);
-    bitmap[BITMAP_WRITE_HIGH + n / 8] &= (uint8_t)~(1u << n % 8);
+    if (write) {
+        bitmap[BITMAP_WRITE_HIGH + n / 8] &= (uint8_t)~(1u << n % 8);
+    }
 }
 
 static void open_low_msr(uint8_t *bitmap, uint32_t msr)
@@ -34,14 +36,17 @@ static void open_low_msr(uint8_t *bitmap, uint32_t msr)
 
 void vmcs_setup_init(uint64_t msr_bitmap, uint64_t io_bitmap)
 {
-    // What VM entry and exit switch, and what a register file holds: a guest changes only its own.
-    static const uint32_t own[] = {MSR_EFER,    MSR_STAR,    MSR_LSTAR,          MSR_SFMASK,
-                                   MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
+    // What VM entry and exit switch, and what a register file holds: a guest changes only its own. Writes of the latter exit where
+    // that spares reading them back at every switch; KERNEL_GS_BASE changes without a WRMSR, by SWAPGS.
+    static const uint32_t switched[] = {MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE};
+    static const uint32_t kept[] = {MSR_STAR, MSR_LSTAR, MSR_SFMASK, MSR_TSC_AUX};
     uint8_t *msrs = phys_to_virt(msr_bitmap);
     memset(msrs, 0xff, PAGE_SIZE);
-    for (uint32_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-        open_high_msr(msrs, own[i]);
+    for (uint32_t i = 0; i < sizeof(switched) / sizeof(switched[0]); i++) {
+        open_high_msr(msrs, switched[i], true);
+        open_high_msr(msrs, kept[i], false);
     }
+    _Static_assert(sizeof(switched) == sizeof(kept), "one loop");
     for (uint32_t msr = MSR_SYSENTER_CS; msr <= MSR_SYSENTER_EIP; msr++) {
         open_low_msr(msrs, msr);
     }

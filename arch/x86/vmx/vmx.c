@@ -15,7 +15,8 @@
 #include "vmm/panic.h"
 
 struct vmx_caps vmx_caps;
-static bool ready, has_tsc_aux;
+uint32_t vmx_timer_shift;
+static bool ready;
 
 static uint64_t read_msr_or_0(uint32_t msr)
 {
@@ -88,6 +89,7 @@ static bool check_caps(struct core *core)
     }
     if (core->bsp) {
         vmx_caps = caps;
+        vmx_timer_shift = (uint32_t)(caps.misc & VMX_MISC_TIMER_SHIFT);
         return true;
     }
     const char *what;
@@ -141,7 +143,6 @@ bool vmx_enable(struct core *core)
     core->state = PV_CORE_VMX;
     if (core->bsp) {
         ready = true;
-        has_tsc_aux = cpu_cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_RDTSCP;
     }
     return true;
 }
@@ -165,16 +166,6 @@ struct vmx_processor vmx_processor(void)
         .efer = VMX_EFER_ALL,
         .debugctl = DEBUGCTL_ALL,
     };
-}
-
-uint32_t vmx_timer_shift(void)
-{
-    return vmx_caps.misc & VMX_MISC_TIMER_SHIFT;
-}
-
-bool vmx_has_tsc_aux(void)
-{
-    return has_tsc_aux;
 }
 
 void vmx_failed(const char *instruction, uint64_t operand, uint64_t value)

@@ -23,9 +23,7 @@ bool vmx_ready(void);
 /// What the entry checker (entry_check.h) needs to know of this core.
 struct vmx_processor vmx_processor(void);
 /// The VMX-preemption timer counts down once in 2^this TSC ticks (IA32_VMX_MISC, SDM Vol. 3D A.6).
-uint32_t vmx_timer_shift(void);
-/// Whether there is IA32_TSC_AUX (CPUID: RDTSCP).
-bool vmx_has_tsc_aux(void);
+extern uint32_t vmx_timer_shift;
 /// After an exit by NMI: NMIs are blocked until an IRET; this executes one.
 void vmx_unblock_nmi(void);
 /// Leaves VMX operation, for power-off only.

@@ -129,12 +129,13 @@ static void print_all(const struct vmcs_selection *selection)
 {
     const struct pv_vcpu_info *v = &snapshot.vcpu;
     out("%s/%u: core %u, space %u, VPID %u, %s\n", v->name, v->vcpu, v->core, v->space, v->vpid,
-        v->running ? "runs (the fields were read one after another)" : "does not run");
+        v->running ? "in vcpu_run" : "not in vcpu_run");
     for (size_t i = 0; i < KINDS; i++)
         if (!selection->of_kind || selection->kind == kinds[i])
             print_kind(kinds[i]);
     if (snapshot.lacking > 0)
-        out("\n%zu fields that this processor does not have are left out\n", snapshot.lacking);
+        out("\n%zu field%s that this processor does not have left out\n", snapshot.lacking,
+            snapshot.lacking == 1 ? "" : "s");
 }
 
 /* ---- one field alone ---- */
@@ -156,7 +157,7 @@ static void print_one(const struct vmcs_field_info *field)
         const char *name = vmcs_flag_name(encoding, bit);
         const bool set = value >> bit & 1;
         if (set || name != NULL)
-            out("  %2u  %-3s %s\n", bit, set ? "yes" : "no", name != NULL ? name : "(no name)");
+            out("  %2u  %-3s %s\n", bit, set ? "yes" : "no", name != NULL ? name : "(no name here)");
     }
 }
 
