@@ -10,24 +10,41 @@ enum { READ_AT_MOST = 3, MEMORY_BASE = 0x1000 };
 
 struct fake fake;
 
+static bool is_marker(char c)
+{
+    return c == PAUSE[0] || c == REDRAW[0] || c == SECOND[0];
+}
+
 static int64_t read_input(char *buffer, size_t size)
 {
     size_t got = 0;
-    while (got < size && got < READ_AT_MOST && *fake.typed != '\0' && *fake.typed != PAUSE[0] &&
-           *fake.typed != REDRAW[0])
+    while (got < size && got < READ_AT_MOST && *fake.typed != '\0' && !is_marker(*fake.typed))
         buffer[got++] = *fake.typed++;
     return (int64_t)got;
 }
 
-static int64_t wait_for_event(uint64_t mask)
+static int64_t pass_deadline(void)
+{
+    if (fake.second != NULL)
+        fake.second();
+    return PV_ERR_TIMEOUT;
+}
+
+static int64_t wait_for_event(uint64_t mask, uint64_t deadline)
 {
     while (*fake.typed == PAUSE[0])
         fake.typed++;
+    if (mask == 0 && deadline != PV_NO_DEADLINE)
+        return pass_deadline();
     if (*fake.typed == REDRAW[0] && mask & PV_EVENT_CONSOLE_REDRAW) {
         fake.typed++;
         return PV_EVENT_CONSOLE_REDRAW;
     }
-    if (*fake.typed == '\0' || !(mask & PV_EVENT_CONSOLE_INPUT))
+    if (*fake.typed == SECOND[0] && deadline != PV_NO_DEADLINE) {
+        fake.typed++;
+        return pass_deadline();
+    }
+    if (*fake.typed == '\0' || is_marker(*fake.typed) || !(mask & PV_EVENT_CONSOLE_INPUT))
         return PV_ERR_STATE; // nothing will ever come: the program ends here
     return PV_EVENT_CONSOLE_INPUT;
 }
@@ -85,6 +102,44 @@ static int64_t peek(uint64_t address, void *buffer, size_t bytes)
     return (int64_t)bytes;
 }
 
+/// The index of a vcpu, or FAKE_VCPUS.
+static size_t find_vcpu(uint64_t id)
+{
+    size_t i = 0;
+    while (i < fake.vcpu_count && PV_VCPU_ID(fake.vcpus[i].personality, fake.vcpus[i].vcpu) != id)
+        i++;
+    return i < fake.vcpu_count ? i : FAKE_VCPUS;
+}
+
+static int64_t read_vmcs(uint64_t id, uint64_t encoding, void *value)
+{
+    if (find_vcpu(id) == FAKE_VCPUS)
+        return PV_ERR_NOT_FOUND;
+    if (fake.vmcs_moves > 0) {
+        fake.vmcs_moves--;
+        return PV_ERR_NOT_FOUND;
+    }
+    uint64_t found = 0;
+    for (size_t i = 0; i < fake.field_count; i++) {
+        if (fake.fields[i].encoding != encoding)
+            continue;
+        if (fake.fields[i].lacking)
+            return PV_ERR_GP;
+        found = fake.fields[i].value;
+    }
+    memcpy(value, &found, sizeof(found));
+    return 0;
+}
+
+static int64_t read_exits(uint64_t id, void *counts)
+{
+    const size_t index = find_vcpu(id);
+    if (index == FAKE_VCPUS)
+        return PV_ERR_NOT_FOUND;
+    memcpy(counts, &fake.exits[index], sizeof(fake.exits[index]));
+    return 0;
+}
+
 static int64_t debug(uint64_t operation, uint64_t a, uint64_t b, void *buffer, size_t bytes)
 {
     switch (operation) {
@@ -108,9 +163,18 @@ static int64_t debug(uint64_t operation, uint64_t a, uint64_t b, void *buffer, s
         return read_msr(a, b, buffer);
     case PV_DEBUG_CPUID:
         return read_cpuid(b, buffer);
+    case PV_DEBUG_VCPUS:
+        return list(buffer, bytes, fake.vcpus, sizeof(fake.vcpus[0]), fake.vcpu_count);
+    case PV_DEBUG_VMCS:
+        return read_vmcs(a, b, buffer);
+    case PV_DEBUG_EXITS:
+        return read_exits(a, buffer);
+    case PV_DEBUG_SCHED:
+        return list(buffer, bytes, &fake.sched, sizeof(fake.sched), 1);
     default:
         fake.last_operation = operation;
         fake.last_argument = a;
+        fake.last_value = b;
         return operation == PV_DEBUG_CRASH ? PV_ERR_UNSUPPORTED : fake.control_result;
     }
 }
@@ -127,7 +191,7 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_CONSOLE_READ:
         return read_input((char *)a0, a1);
     case PV_SYS_EVENT_WAIT:
-        return wait_for_event(a0);
+        return wait_for_event(a0, a1);
     case PV_SYS_DEBUG:
         return debug(a0, a1, a2, (void *)a3, a4);
     default:
@@ -144,11 +208,20 @@ static void add_personality(uint32_t id, const char *name, uint32_t state, const
     strcpy(p->why, why);
 }
 
+static void add_vcpu(uint32_t number, uint32_t core)
+{
+    struct pv_vcpu_info *v = &fake.vcpus[fake.vcpu_count++];
+    *v = (struct pv_vcpu_info){.personality = 3, .vcpu = number, .core = core, .vpid = 257 + number, .rip = 0x1000};
+    strcpy(v->name, "tiny");
+}
+
 void fake_reset(void)
 {
     memset(&fake, 0, sizeof(fake));
     fake.info =
         (struct pv_info){.magic = PV_INFO_MAGIC, .abi_version = PV_ABI_VERSION, .agent_count = 2, .cores = {0, 1}};
+    fake.info.tsc_hz = 1000000000;
+    fake.sched = (struct pv_sched_info){.slice_us = 1000, .slice_ticks = 1000000};
     fake.machine = (struct pv_machine_info){.cores = 2, .tsc_hz = 1000000000, .version = "1.0-test", .loader = "none"};
     fake.core_count = 2;
     for (uint32_t i = 0; i < fake.core_count; i++)
@@ -161,6 +234,10 @@ void fake_reset(void)
         (struct pv_registers){.rip = 0x401000, .vector = 14, .error_code = 4, .fault_address = 0x10};
     add_personality(2, "done", PV_STATE_EXITED, "exit code -7");
     fake.personalities[2].exit_code = -7;
+    add_personality(3, "tiny", PV_STATE_RUNNING, "");
+    fake.personalities[3].vcpus = 2;
+    add_vcpu(0, 0);
+    add_vcpu(3, 1);
     fake.regions[0] = (struct pv_memory_info){.size = 0x9f000, .kind = PV_MEMORY_FREE};
     fake.regions[1] =
         (struct pv_memory_info){.base = 0x100000, .size = 1 << 24, .kind = PV_MEMORY_POOL, .owner = "monitor"};

@@ -3,6 +3,7 @@
 #ifndef POLYVISOR_TESTS_FAKE_MULTIPLEXER_H
 #define POLYVISOR_TESTS_FAKE_MULTIPLEXER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,17 +15,28 @@ enum {
     FAKE_REGIONS = 8,
     FAKE_OUTPUT = 1 << 18,
     FAKE_MSRS = 32,
-    FAKE_MEMORY = 256
+    FAKE_MEMORY = 256,
+    FAKE_VCPUS = 4,
+    FAKE_FIELDS = 16,
 };
 
 /// In typed text: who types pauses here, so that the program sees no further input until it waits for some.
 #define PAUSE "\x1c"
 /// In typed text: here the multiplexer asks to have the line drawn anew.
 #define REDRAW "\x1d"
+/// In typed text: who types waits here until the program's deadline has passed.
+#define SECOND "\x1e"
 
 struct fake_msr {
     uint32_t number;
     uint64_t value;
+};
+
+/// A VMCS field of every vcpu.
+struct fake_field {
+    uint32_t encoding;
+    uint64_t value;
+    bool lacking; ///< the processor does not have it
 };
 
 struct fake {
@@ -36,18 +48,25 @@ struct fake {
     struct pv_memory_info regions[FAKE_REGIONS];
     struct fake_msr msrs[FAKE_MSRS]; ///< every other one does not exist
     uint8_t memory[FAKE_MEMORY];     ///< at physical address 0x1000
+    size_t vcpu_count, field_count;
+    struct pv_vcpu_info vcpus[FAKE_VCPUS];
+    struct pv_exit_counts exits[FAKE_VCPUS]; ///< of the vcpu with the same index
+    struct fake_field fields[FAKE_FIELDS];   ///< every other one is 0
+    unsigned vmcs_moves;                     ///< so many questions find no vcpu, because it is moving
+    struct pv_sched_info sched;
+    void (*second)(void); ///< what happens while a deadline passes, or NULL
     const char *log, *config, *config_errors, *console;
-    int64_t control_result; ///< of kill, restart, attach
+    int64_t control_result; ///< of everything that changes something
     // What happened:
     const char *typed; ///< what is left of the input
     char output[FAKE_OUTPUT];
     size_t output_size;
-    uint64_t last_operation, last_argument; ///< of the debug calls that change something
+    uint64_t last_operation, last_argument, last_value; ///< of the debug calls that change something
 };
 
 extern struct fake fake;
 
-/// A machine with two cores in VMX operation and three personalities.
+/// A machine with two cores in VMX operation and four personalities; one of them, tiny, has two vcpus.
 void fake_reset(void);
 
 #endif

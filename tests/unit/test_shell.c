@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole shell against a multiplexer that is only pretended: what is typed goes in, what is printed comes out.
-// links: tests/unit/fake_multiplexer.c vmm/personalities/monitor/banner.c vmm/personalities/monitor/cmd_console.c
-// links: vmm/personalities/monitor/cmd_control.c vmm/personalities/monitor/cmd_cores.c
-// links: vmm/personalities/monitor/cmd_cpu.c vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c
-// links: vmm/personalities/monitor/cmd_log.c vmm/personalities/monitor/cmd_machine.c
-// links: vmm/personalities/monitor/cmd_mem.c vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_peek.c
-// links: vmm/personalities/monitor/cmd_power.c vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/cmd_sched.c
-// links: vmm/personalities/monitor/cmd_top.c vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c
-// links: vmm/personalities/monitor/command.c vmm/personalities/monitor/commands.c vmm/personalities/monitor/json.c
-// links: vmm/personalities/monitor/line.c vmm/personalities/monitor/line_keys.c vmm/personalities/monitor/msr_names.c
-// links: vmm/personalities/monitor/out.c vmm/personalities/monitor/pager.c vmm/personalities/monitor/parse.c
-// links: vmm/personalities/monitor/processor.c vmm/personalities/monitor/query.c vmm/personalities/monitor/shell.c
-// links: vmm/personalities/monitor/terminal.c vmm/personalities/monitor/text.c vmm/personalities/monitor/top.c
-// links: vmm/personalities/monitor/vmcs_flags.c vmm/personalities/monitor/vmcs_qualification.c
-// links: vmm/personalities/monitor/vmcs_snapshot.c vmm/personalities/monitor/vmcs_words.c
-// links: vmm/personalities/monitor/vmx_bits.c vmm/personalities/monitor/vmx_caps.c
-// links: vmm/personalities/monitor/vmx_report.c vmm/personalities/monitor/weaknesses.c arch/x86/vmx/vmcs_fields.c
-// links: arch/x86/vmx/vmcs_names.c vmm/personalities/lib/console.c vmm/personalities/lib/error.c
-// links: vmm/personalities/lib/number.c vmm/lib/format.c vmm/lib/string.c
+// links: tests/unit/fake_multiplexer.c tests/unit/shell_session.c vmm/personalities/monitor/banner.c
+// links: vmm/personalities/monitor/cmd_console.c vmm/personalities/monitor/cmd_control.c
+// links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
+// links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
+// links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
+// links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
+// links: vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/cmd_sched.c vmm/personalities/monitor/cmd_top.c
+// links: vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c vmm/personalities/monitor/command.c
+// links: vmm/personalities/monitor/commands.c vmm/personalities/monitor/json.c vmm/personalities/monitor/line.c
+// links: vmm/personalities/monitor/line_keys.c vmm/personalities/monitor/msr_names.c vmm/personalities/monitor/out.c
+// links: vmm/personalities/monitor/pager.c vmm/personalities/monitor/parse.c vmm/personalities/monitor/processor.c
+// links: vmm/personalities/monitor/query.c vmm/personalities/monitor/shell.c vmm/personalities/monitor/terminal.c
+// links: vmm/personalities/monitor/text.c vmm/personalities/monitor/top.c vmm/personalities/monitor/vmcs_flags.c
+// links: vmm/personalities/monitor/vmcs_qualification.c vmm/personalities/monitor/vmcs_snapshot.c
+// links: vmm/personalities/monitor/vmcs_words.c vmm/personalities/monitor/vmx_bits.c
+// links: vmm/personalities/monitor/vmx_caps.c vmm/personalities/monitor/vmx_report.c
+// links: vmm/personalities/monitor/weaknesses.c arch/x86/vmx/vmcs_fields.c arch/x86/vmx/vmcs_names.c
+// links: vmm/personalities/lib/console.c vmm/personalities/lib/error.c vmm/personalities/lib/number.c vmm/lib/format.c
+// links: vmm/lib/string.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,88 +29,17 @@
 
 #include <cmocka.h>
 
-#include "fake_multiplexer.h"
-#include "json_check.h"
 #include "random.h"
+#include "shell_session.h"
 #include "vmm/personalities/monitor/command.h"
 #include "vmm/personalities/monitor/out.h"
-#include "vmm/personalities/monitor/shell.h"
-
-static int set_up(void **state)
-{
-    (void)state;
-    fake_reset();
-    out_settings = (struct out_settings){.pager = true, .rows = 24, .columns = 80};
-    return 0;
-}
-
-/// Starts the shell, types, and returns all that it printed.
-static const char *session(const char *typed)
-{
-    fake.typed = typed;
-    fake.output_size = 0;
-    shell_run(&fake.info);
-    return fake.output;
-}
-
-/// What one command printed: between the line that was echoed and the next prompt.
-static const char *answer(const char *command)
-{
-    static char text[FAKE_OUTPUT];
-    char typed[600];
-    snprintf(typed, sizeof(typed), "%s\r", command);
-    snprintf(text, sizeof(text), "polyvisor> %s\n", command);
-    const char *begin = strstr(session(typed), text);
-    if (begin == NULL)
-        fail_msg("'%s' was not echoed", command);
-    strcpy(text, begin + strlen(text));
-    char *end = strstr(text, "polyvisor> ");
-    if (end == NULL)
-        fail_msg("no prompt after '%s': %s", command, text);
-    *end = '\0';
-    return text;
-}
-
-static void expect(const char *command, const char *expected)
-{
-    const char *text = answer(command);
-    if (strstr(text, expected) == NULL)
-        fail_msg("'%s' answered: %s", command, text);
-}
-
-/// Expects an answer of one line of valid JSON that contains a text.
-static void expect_json(const char *command, const char *expected)
-{
-    char text[FAKE_OUTPUT];
-    strcpy(text, answer(command));
-    char *end = strchr(text, '\n');
-    if (end == NULL || end[1] != '\0')
-        fail_msg("'%s' did not answer with one line: %s", command, text);
-    *end = '\0';
-    if (!json_check(text))
-        fail_msg("'%s' answered with invalid JSON: %s", command, text);
-    if (strstr(text, expected) == NULL)
-        fail_msg("'%s' answered: %s", command, text);
-}
-
-static void expect_printed(const char *expected)
-{
-    if (strstr(fake.output, expected) == NULL)
-        fail_msg("'%s' is not in: %s", expected, fake.output);
-}
-
-static void expect_not_printed(const char *unexpected)
-{
-    if (strstr(fake.output, unexpected) != NULL)
-        fail_msg("'%s' is in: %s", unexpected, fake.output);
-}
 
 static void greets(void **state)
 {
     (void)state;
     session("");
     expect_printed("Polyvisor 1.0-test, ABI 1\n2 cores, in VMX operation: 0-1\n");
-    expect_printed("personalities: monitor (running), broken (faulted), done (exited)\n");
+    expect_printed("personalities: monitor (running), broken (faulted), done (exited), tiny (running)\n");
     expect_not_printed("configuration");
     assert_string_equal(fake.output + fake.output_size - 11, "polyvisor> ");
 }
@@ -368,23 +298,23 @@ static void survives_anything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(greets, set_up),
-        cmocka_unit_test_setup(greets_with_what_is_wrong, set_up),
-        cmocka_unit_test_setup(lists_as_json, set_up),
-        cmocka_unit_test_setup(errors_as_json, set_up),
-        cmocka_unit_test_setup(explains_mistakes, set_up),
-        cmocka_unit_test_setup(shows_personalities, set_up),
-        cmocka_unit_test_setup(reads_memory_and_msrs, set_up),
-        cmocka_unit_test_setup(tells_of_vmx, set_up),
-        cmocka_unit_test_setup(controls, set_up),
-        cmocka_unit_test_setup(attaches, set_up),
-        cmocka_unit_test_setup(pages_long_output, set_up),
-        cmocka_unit_test_setup(does_not_page_for_programs, set_up),
-        cmocka_unit_test_setup(redraws, set_up),
-        cmocka_unit_test_setup(completes, set_up),
-        cmocka_unit_test_setup(does_not_end, set_up),
-        cmocka_unit_test_setup(commands_are_in_order, set_up),
-        cmocka_unit_test_setup(survives_anything, set_up),
+        cmocka_unit_test_setup(greets, shell_set_up),
+        cmocka_unit_test_setup(greets_with_what_is_wrong, shell_set_up),
+        cmocka_unit_test_setup(lists_as_json, shell_set_up),
+        cmocka_unit_test_setup(errors_as_json, shell_set_up),
+        cmocka_unit_test_setup(explains_mistakes, shell_set_up),
+        cmocka_unit_test_setup(shows_personalities, shell_set_up),
+        cmocka_unit_test_setup(reads_memory_and_msrs, shell_set_up),
+        cmocka_unit_test_setup(tells_of_vmx, shell_set_up),
+        cmocka_unit_test_setup(controls, shell_set_up),
+        cmocka_unit_test_setup(attaches, shell_set_up),
+        cmocka_unit_test_setup(pages_long_output, shell_set_up),
+        cmocka_unit_test_setup(does_not_page_for_programs, shell_set_up),
+        cmocka_unit_test_setup(redraws, shell_set_up),
+        cmocka_unit_test_setup(completes, shell_set_up),
+        cmocka_unit_test_setup(does_not_end, shell_set_up),
+        cmocka_unit_test_setup(commands_are_in_order, shell_set_up),
+        cmocka_unit_test_setup(survives_anything, shell_set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

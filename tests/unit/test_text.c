@@ -126,10 +126,10 @@ static void names_every_state(void **state)
     assert_string_equal(text_core_state(PV_CORE_NO_VMX), "no-vmx");
     assert_string_equal(text_core_state(PV_CORE_VMX), "vmx");
     assert_string_equal(text_core_state(99), "unknown");
-    for (uint32_t s = PV_STATE_RUNNING; s <= PV_STATE_STOPPING; s++)
+    for (uint32_t s = PV_STATE_RUNNING; s <= PV_STATE_PAUSED; s++)
         assert_string_not_equal(text_personality_state(s), "unknown");
     assert_string_equal(text_personality_state(0), "unknown");
-    assert_string_equal(text_personality_state(PV_STATE_STOPPING + 1), "unknown");
+    assert_string_equal(text_personality_state(PV_STATE_PAUSED + 1), "unknown");
     for (uint32_t k = PV_MEMORY_FREE; k <= PV_MEMORY_BAD; k++)
         assert_string_not_equal(text_memory_kind(k), "unknown");
     assert_string_equal(text_memory_kind(0), "unknown");

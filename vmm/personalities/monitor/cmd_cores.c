@@ -8,8 +8,9 @@
 /// A share of the core's time, 8 characters.
 static void print_share(const struct pv_core_info *core, uint64_t ticks)
 {
-    const uint64_t permille = text_permille(ticks, core->ticks_total);
-    out(" %4lu.%lu%%", permille / 10, permille % 10);
+    char text[TEXT_PERCENT_MAX];
+    text_percent(text, ticks, core->ticks_total);
+    out(" %7s", text);
 }
 
 static void print_core(const struct pv_core_info *core)

@@ -36,13 +36,14 @@ static void end_line(void)
 
 static void print_percent(uint64_t part, uint64_t whole)
 {
-    const uint64_t permille = text_permille(part, whole);
-    out(" %4lu.%lu%%", permille / 10, permille % 10);
+    char text[TEXT_PERCENT_MAX];
+    text_percent(text, part, whole);
+    out(" %7s", text);
 }
 
 static void print_core(const struct top_core *core, uint64_t hz)
 {
-    out("%4u ", core->core);
+    out("%4u", core->core);
     print_percent(core->guest, core->total);
     print_percent(core->ring3, core->total);
     print_percent(core->mux, core->total);

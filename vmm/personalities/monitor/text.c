@@ -50,6 +50,12 @@ uint64_t text_permille(uint64_t part, uint64_t whole)
     return whole == 0 ? 0 : part * 1000 / whole;
 }
 
+void text_percent(char text[TEXT_PERCENT_MAX], uint64_t part, uint64_t whole)
+{
+    const uint64_t permille = text_permille(part, whole);
+    pv_snprintf(text, TEXT_PERCENT_MAX, "%lu.%lu%%", permille / 10, permille % 10);
+}
+
 uint64_t text_microseconds(uint64_t ticks, uint64_t hz)
 {
     enum { PER_SECOND = 1000000 };

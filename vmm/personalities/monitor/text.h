@@ -8,7 +8,7 @@
 
 #include "json.h"
 
-enum { TEXT_SIZE_MAX = 16, TEXT_CORES_MAX = 192, TEXT_TIME_MAX = 32 };
+enum { TEXT_SIZE_MAX = 16, TEXT_CORES_MAX = 192, TEXT_TIME_MAX = 32, TEXT_PERCENT_MAX = 32 };
 
 /// "4 KiB", "1.5 GiB": exact, or cut to one decimal.
 void text_size(char text[TEXT_SIZE_MAX], uint64_t bytes);
@@ -16,6 +16,8 @@ void text_size(char text[TEXT_SIZE_MAX], uint64_t bytes);
 void text_cores(char text[TEXT_CORES_MAX], uint64_t cores);
 /// Thousandths that part is of whole; 0 when there is no whole.
 uint64_t text_permille(uint64_t part, uint64_t whole);
+/// The same as "61.2%".
+void text_percent(char text[TEXT_PERCENT_MAX], uint64_t part, uint64_t whole);
 /// Microseconds that so many ticks take; 0 when the rate is not known.
 uint64_t text_microseconds(uint64_t ticks, uint64_t hz);
 
