@@ -6,8 +6,17 @@
 
 /* ---- the pool ---- */
 
-/// Whole words, since memset goes byte by byte and pools are large.
-static void zero_pages(void *pages, uint64_t bytes)
+static const struct pv_info *info_page(void)
+{
+#ifdef POLYVISOR_HOST // where that address is the address sanitizer's
+    extern const struct pv_info *host_info_page;
+    return host_info_page;
+#else
+    return (const struct pv_info *)PV_INFO_VA;
+#endif
+}
+
+void pv_zero_pages(void *pages, uint64_t bytes)
 {
     uint64_t words = bytes / sizeof(uint64_t);
     __asm__ volatile("rep stosq" : "+D"(pages), "+c"(words) : "a"(UINT64_C(0)) : "memory");
@@ -16,7 +25,7 @@ static void zero_pages(void *pages, uint64_t bytes)
 uint64_t pv_pool_alloc(uint64_t bytes, uint64_t alignment)
 {
     static _Atomic uint64_t next;
-    const struct pv_info *info = (const struct pv_info *)PV_INFO_VA;
+    const struct pv_info *info = info_page();
     uint64_t seen = atomic_load(&next);
     uint64_t start;
     if (bytes > info->pool_size || alignment > info->pool_size)
@@ -27,7 +36,7 @@ uint64_t pv_pool_alloc(uint64_t bytes, uint64_t alignment)
         if (start > info->pool_size || bytes > info->pool_size - start)
             return PV_POOL_FULL;
     } while (!atomic_compare_exchange_weak(&next, &seen, start + bytes));
-    zero_pages(pv_pool_pointer(start), bytes);
+    pv_zero_pages(pv_pool_pointer(start), bytes);
     return start;
 }
 

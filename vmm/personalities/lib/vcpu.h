@@ -114,6 +114,9 @@ enum { PV_PAGE_SIZE = 4096, PV_LARGE_PAGE_SIZE = 2 << 20 };
 /// a power of two from PV_PAGE_SIZE on (PV_LARGE_PAGE_SIZE for memory that large pages shall map). On any agent.
 uint64_t pv_pool_alloc(uint64_t bytes, uint64_t alignment);
 
+/// Zeroes whole words, since memset goes byte by byte and pools are large.
+void pv_zero_pages(void *pages, uint64_t bytes);
+
 /// Where the personality itself sees a pool offset.
 static inline void *pv_pool_pointer(uint64_t offset)
 {

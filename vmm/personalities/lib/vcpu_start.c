@@ -120,6 +120,7 @@ bool pv_start_long(struct pv_vcpu_state *state, const struct pv_guest_memory *me
     if (table == NULL)
         return false;
     uint64_t *pml4 = table, *pdpt = table + TABLE_ENTRIES, *directory = table + 2 * TABLE_ENTRIES;
+    pv_zero_pages(table, 2 * PV_PAGE_SIZE);
     pml4[0] = (tables + PV_PAGE_SIZE) | PTE_WRITABLE | PTE_PRESENT;
     pdpt[0] = (tables + 2 * PV_PAGE_SIZE) | PTE_WRITABLE | PTE_PRESENT;
     for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
