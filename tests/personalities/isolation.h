@@ -66,7 +66,7 @@ static inline bool guest_open(struct guest *guest)
 static inline void guest_start(struct guest *guest, enum guest_mode mode, const char *code, const char *end)
 {
     struct pv_vcpu_state *state = guest->vcpu.state;
-    pv_guest_load(&guest->memory, GUEST_CODE_AT, code, (size_t)(end - code));
+    pv_guest_load_image(&guest->memory, GUEST_CODE_AT, code, end);
     if (mode == GUEST_REAL)
         pv_start_real(state, 0, GUEST_CODE_AT, GUEST_STACK);
     else if (mode == GUEST_PAGED32)

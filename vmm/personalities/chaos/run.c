@@ -60,10 +60,10 @@ static void start_hostile(struct player *player, const struct pv_guest_memory *m
 {
     struct random *r = &player->random;
     if (random_chance(r, 3)) {
-        pv_guest_load(memory, LOAD_ADDRESS, image_hostile16, (size_t)(image_hostile16_end - image_hostile16));
+        pv_guest_load_image(memory, LOAD_ADDRESS, image_hostile16, image_hostile16_end);
         pv_start_real(state, 0, LOAD_ADDRESS, STACK);
     } else {
-        pv_guest_load(memory, LOAD_ADDRESS, image_hostile64, (size_t)(image_hostile64_end - image_hostile64));
+        pv_guest_load_image(memory, LOAD_ADDRESS, image_hostile64, image_hostile64_end);
         pv_start_long(state, memory, TABLES, LOAD_ADDRESS, STACK);
     }
     state->inject = 0;

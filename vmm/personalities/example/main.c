@@ -47,7 +47,7 @@ int main(const struct pv_info *info, uint32_t agent)
     if (result >= 0)
         result = pv_vcpu_open(&vcpu, memory.space);
     if (result >= 0) {
-        pv_guest_load(&memory, GUEST_START, guest_image, (size_t)(guest_image_end - guest_image));
+        pv_guest_load_image(&memory, GUEST_START, guest_image, guest_image_end);
         pv_start_real(vcpu.state, 0, GUEST_START, GUEST_STACK);
         result = run(&vcpu);
     }

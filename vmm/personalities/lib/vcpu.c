@@ -71,6 +71,11 @@ bool pv_guest_load(const struct pv_guest_memory *memory, uint64_t gpa, const voi
     return true;
 }
 
+bool pv_guest_load_image(const struct pv_guest_memory *memory, uint64_t gpa, const char *image, const char *image_end)
+{
+    return pv_guest_load(memory, gpa, image, (uintptr_t)image_end - (uintptr_t)image);
+}
+
 int64_t pv_vcpu_open(struct pv_vcpu *vcpu, uint64_t space)
 {
     const uint64_t page = pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE);

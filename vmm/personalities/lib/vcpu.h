@@ -139,6 +139,9 @@ int64_t pv_guest_memory_create(struct pv_guest_memory *memory, uint64_t size);
 /// Copies into a guest's memory. False when that does not fit.
 bool pv_guest_load(const struct pv_guest_memory *memory, uint64_t gpa, const void *data, size_t size);
 
+/// The same for what lies between two symbols.
+bool pv_guest_load_image(const struct pv_guest_memory *memory, uint64_t gpa, const char *image, const char *image_end);
+
 /// Where the personality sees `size` bytes at a guest-physical address; NULL when they are not all the guest's.
 void *pv_guest_pointer(const struct pv_guest_memory *memory, uint64_t gpa, size_t size);
 

@@ -37,7 +37,7 @@ const struct program *program_find(const char *name, size_t size)
 
 bool program_load(const struct program *program, const struct pv_guest_memory *memory)
 {
-    return pv_guest_load(memory, LOAD_ADDRESS, program->image, (size_t)(program->image_end - program->image));
+    return pv_guest_load_image(memory, LOAD_ADDRESS, program->image, program->image_end);
 }
 
 void program_start(const struct program *program, const struct pv_guest_memory *memory, uint32_t cpu,
