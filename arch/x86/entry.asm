@@ -176,7 +176,6 @@ sysenter_entry:
     inc qword [r11 + REGS_SYSCALLS]
     mov rbx, r11
     mov r13, rax
-    xor ebp, ebp
     or rdx, rcx                         ; SYSEXIT faults in ring 0 on a non-canonical rip or rsp: refuse before
     shr rdx, 47
     jnz .bad_return
@@ -190,8 +189,29 @@ sysenter_entry:
     mov rdi, rbx
     cmp r13, SYSCALLS
     jae .unknown
-    lea r11, [syscall_table]
-    call [r11 + r13 * 8]
+    call [abs syscall_table + r13 * 8]
+    cmp [rsp + STACK_TOP_CURRENT], rbx
+    jne .switched
+    cmp qword [rbx + REGS_KIND], KIND_SYSEXIT
+    jne .switched
+    ; back to the caller at once: C has kept rbp, r14 and r15
+    mov rsi, rax
+    CHARGE r12, CORE_CLOCK_MUX, rcx
+    mov rax, rsi
+    mov rdx, [rbx + REGS_RIP]
+    mov rcx, [rbx + REGS_RSP]
+    mov r12, [rbx + REGS_R12]
+    mov r13, [rbx + REGS_R13]
+    mov rbx, [rbx + REGS_RBX]
+    xor esi, esi
+    xor edi, edi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    sti
+    o64 sysexit
+.switched:
     mov [rbx + REGS_RAX], rax
     jmp resume_from_top
 .unknown:

@@ -34,7 +34,26 @@ _Static_assert(PV_NEEDS_VMX == 1, "the assembler is told the same number");
 /* ---- system calls: results below 0 are enum pv_error, and then nothing has changed ---- */
 
 /// Any system call; enum pv_syscall tells what the arguments are. The functions below are the comfortable way.
+#ifdef POLYVISOR_HOST
 int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+#else
+static inline int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+{
+    // SYSENTER keeps neither rip nor rsp: the multiplexer returns to rdx with the stack rcx. It clears what it does not keep.
+    register uint64_t r8 __asm__("r8") = a2;
+    register uint64_t r9 __asm__("r9") = a3;
+    register uint64_t r10 __asm__("r10") = a4;
+    int64_t result;
+    __asm__ volatile("mov %%rsp, %%rcx\n\t"
+                     "lea 1f(%%rip), %%rdx\n\t"
+                     "sysenter\n"
+                     "1:"
+                     : "=a"(result), "+D"(a0), "+S"(a1), "+r"(r8), "+r"(r9), "+r"(r10)
+                     : "a"(number)
+                     : "rcx", "rdx", "r11", "cc", "memory");
+    return result;
+}
+#endif
 
 /// Does nothing; 0. For measuring what entering and leaving the multiplexer costs.
 static inline int64_t pv_null(void)
