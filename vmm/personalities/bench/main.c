@@ -3,7 +3,7 @@
 #include "bench.h"
 #include "personality.h"
 
-enum { WORD_SIZE = 64, START_US = 200000, END_US = 300000, GAP = 64 };
+enum { WORD_SIZE = 64, START_US = 200000, END_US = 300000, GAP = 64, SILENCES_PER_SECOND = 25 };
 
 /// Takes the next word out of a text. False: there is none.
 static bool next_word(const char **text, char *word)
@@ -46,12 +46,20 @@ static const struct operation {
 };
 enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };
 
+/// Until what was printed before is out: the interrupts of the serial line would be in the samples.
+static void wait_for_silence(void)
+{
+    const struct pv_info *info = (const struct pv_info *)PV_INFO_VA;
+    pv_event_wait(0, pv_tsc() + info->tsc_hz / SILENCES_PER_SECOND);
+}
+
 static bool run_operation(const char *name, const struct bench_options *options, uint32_t agent)
 {
     if (strcmp(name, "slice") == 0)
         return bench_slice_switch(options, agent);
     if (agent != 0)
         return true;
+    wait_for_silence();
     for (uint32_t i = 0; i < OPERATIONS; i++)
         if (strcmp(name, operations[i].name) == 0)
             return operations[i].run(options);
