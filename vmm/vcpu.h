@@ -38,8 +38,8 @@ struct register_file {
 };
 
 struct vcpu {
-    uint64_t *gprs;    ///< first, known to entry.asm
-    uint64_t launched; ///< second: 0 after VMCLEAR, so VMLAUNCH; then VMRESUME
+    uint64_t launched; ///< first, known to entry.asm: 0 after VMCLEAR, so VMLAUNCH; then VMRESUME
+    uint64_t *gprs;
     uint32_t id;
     bool running; ///< an agent is inside vcpu_run (perhaps not current)
     bool kicked;
@@ -70,7 +70,7 @@ struct vcpu {
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
 };
-_Static_assert(offsetof(struct vcpu, gprs) == 0 && offsetof(struct vcpu, launched) == 8, "arch/x86/regs.inc");
+_Static_assert(offsetof(struct vcpu, launched) == 0, "arch/x86/regs.inc");
 _Static_assert(sizeof(struct vcpu) <= 4096, "a vcpu is one page");
 
 struct vcpu *vcpu_find(const struct personality *p, uint64_t number);

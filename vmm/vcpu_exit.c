@@ -28,7 +28,7 @@ static void deliver(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
 
 /// Goes on behind an instruction that the multiplexer has carried out, as the processor would: blocking by STI and MOV
 /// SS ends, and single-stepping traps (SDM Vol. 3C 25.4.2, 33.2).
-static void skip_instruction(void)
+static inline void skip_instruction(void)
 {
     vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
     uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
@@ -47,7 +47,7 @@ static void inject_gp(void)
     vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, 0);
 }
 
-static bool absorb_cpuid(struct vcpu *vcpu)
+static inline bool absorb_cpuid(struct vcpu *vcpu)
 {
     uint64_t *gpr = vcpu->gprs;
     uint32_t leaf = (uint32_t)gpr[PV_RAX], subleaf = (uint32_t)gpr[PV_RCX];
@@ -186,8 +186,6 @@ static void external_interrupt(struct agent *agent)
 static bool absorb(struct core *core, struct agent *agent, struct vcpu *vcpu, uint32_t reason)
 {
     switch (reason) {
-    case EXIT_REASON_CPUID:
-        return absorb_cpuid(vcpu);
     case EXIT_REASON_RDMSR:
         return absorb_rdmsr(vcpu);
     case EXIT_REASON_WRMSR:
@@ -237,17 +235,15 @@ static void refused(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
     vcpu_finish_run(agent, PV_ERR_ENTRY);
 }
 
-void vcpu_exit(struct vcpu *vcpu)
+/// Every exit but the ones that vcpu_exit handles at once.
+static __attribute__((noinline)) bool other_exit(struct core *core, struct vcpu *vcpu, uint32_t reason)
 {
-    struct core *core = core_self();
     struct agent *agent = agent_of(core->main_stack->current);
-    core_clock_enter(core, CLOCK_GUEST);
     core->loaded_root = vcpu->owner->root; // HOST_CR3
     core->gdt_wide = true;
-    uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
     if (reason & EXIT_REASON_ENTRY_FAILURE) {
         refused(agent, vcpu, reason);
-        return;
+        return false;
     }
     vcpu->launched = 1;
     reason &= EXIT_REASON_BASIC;
@@ -267,6 +263,20 @@ void vcpu_exit(struct vcpu *vcpu)
     } else {
         deliver(agent, vcpu, reason);
     }
+    return false;
+}
+
+bool vcpu_exit(struct vcpu *vcpu, struct core *core)
+{
+    core_clock_enter(core, CLOCK_GUEST);
+    uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+    // CPUID cannot interrupt the delivery of an event, and nothing but its guest depends on it.
+    if (reason == EXIT_REASON_CPUID && absorb_cpuid(vcpu)) {
+        vcpu->launched = 1;
+        vcpu->absorbed[EXIT_REASON_CPUID]++;
+        return true;
+    }
+    return other_exit(core, vcpu, reason);
 }
 
 void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)

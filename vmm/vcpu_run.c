@@ -168,6 +168,7 @@ void vcpu_switch_in(struct agent *agent)
         return;
     }
     vcpu_make_current(core, vcpu);
+    core_set_guest(core, vcpu, vcpu->gprs);
     if (core->loaded_registers != vcpu->registers) {
         swap_registers(core, vcpu->registers);
     }

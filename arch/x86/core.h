@@ -37,11 +37,14 @@ enum { IST_NONE = 0, IST_DF = 1, IST_MC = 2, IST_NMI = 3, IST_DB = 4, IST_COUNT 
 enum { GDT_ENTRIES = 9 };
 
 struct core;
+struct vcpu;
 
 /// The last bytes of every stack slot.
 struct stack_top {
     struct regs *current; ///< on the main stack: registers of the agent that the core runs, NULL when it idles
     struct core *core;
+    uint64_t *gprs;    ///< with an agent inside its guest: where the guest's general registers go at an exit
+    struct vcpu *vcpu; ///< and the guest's vcpu
 };
 
 /// Who a core's time goes to. Every tick since the core started is in exactly one.
@@ -126,6 +129,13 @@ static inline void core_narrow_gdt(struct core *core)
 }
 /// Linear address of the IDT that all cores share.
 uint64_t core_idt_base(void);
+/// Whose guest the current agent is inside; before that agent is resumed.
+static inline void core_set_guest(struct core *core, struct vcpu *vcpu, uint64_t *gprs)
+{
+    core->main_stack->vcpu = vcpu;
+    core->main_stack->gprs = gprs;
+}
+
 /// Which registers come back when ring 3 is entered next; NULL: idle.
 static inline void core_set_current(struct core *core, struct regs *regs)
 {

@@ -81,10 +81,10 @@ idle:
     hlt
     jmp idle
 
-; rdi = struct regs of an agent inside vcpu_run, whose vcpu is loaded (vmm/vcpu.c); rsp = struct stack_top = HOST_RSP
+; Into the guest of the current agent, whose vcpu is loaded (vmm/vcpu_run.c); rsp = struct stack_top = HOST_RSP
 enter_guest:
-    mov rsi, [rdi + REGS_GUEST]
-    mov rdi, [rsi + VCPU_GPRS]
+    mov rsi, [rsp + STACK_TOP_VCPU]
+    mov rdi, [rsp + STACK_TOP_GPRS]
     cmp qword [rsi + VCPU_LAUNCHED], 0  ; the flags stay till the jump
     mov rax, [rdi + GPR_RAX]
     mov rcx, [rdi + GPR_RCX]
@@ -109,8 +109,7 @@ enter_guest:
 .failed:                                ; VMfail: registers are as before, in their file too
     setc dil                            ; 1: VMfailInvalid
     movzx esi, dil
-    mov rdi, [rsp + STACK_TOP_CURRENT]
-    mov rdi, [rdi + REGS_GUEST]
+    mov rdi, [rsp + STACK_TOP_VCPU]
     xor ebp, ebp
     call vcpu_entry_failed
     jmp resume_from_top
@@ -119,9 +118,7 @@ enter_guest:
 align 16
 vmx_exit_entry:
     push rdi
-    mov rdi, [rsp + 8 + STACK_TOP_CURRENT]
-    mov rdi, [rdi + REGS_GUEST]
-    mov rdi, [rdi + VCPU_GPRS]
+    mov rdi, [rsp + 8 + STACK_TOP_GPRS]
     mov [rdi + GPR_RAX], rax
     mov [rdi + GPR_RCX], rcx
     mov [rdi + GPR_RDX], rdx
@@ -137,11 +134,15 @@ vmx_exit_entry:
     mov [rdi + GPR_R14], r14
     mov [rdi + GPR_R15], r15
     pop qword [rdi + GPR_RDI]
-    mov rdi, [rsp + STACK_TOP_CURRENT]
-    mov rdi, [rdi + REGS_GUEST]
+    mov rdi, [rsp + STACK_TOP_VCPU]
+    mov rsi, [rsp + STACK_TOP_CORE]
     xor ebp, ebp
     call vcpu_exit
-    jmp resume_from_top
+    test al, al
+    jz resume_from_top                  ; somebody else is current, or ring 3 goes on
+    mov rsi, [rsp + STACK_TOP_CORE]
+    CHARGE rsi, CORE_CLOCK_MUX, rcx
+    jmp enter_guest
 
 ; An exit by NMI leaves NMIs blocked until an IRET (SDM Vol. 3C 28.2.3).
 vmx_unblock_nmi:
