@@ -325,7 +325,7 @@ static void watches(void **state)
     expect_printed(
         "delivered/s\x1b[K\ntiny           running     100 0-1       75.0%    0.0%         40          50\x1b[K\n"
         "monitor        running     100 0-1        0.0%    0.0%          0           0\x1b[K\n");
-    expect_printed("\x1b[Jpolyvisor> version\nPolyvisor 1.0-test"); // the key was taken, the rest was not
+    expect_printed("\x1b[J\npolyvisor> version\nPolyvisor 1.0-test"); // the key was taken, the rest was not
 }
 
 static void watches_on(void **state)
@@ -340,7 +340,7 @@ static void watches_on(void **state)
     // What is shown is the last second, not the sum.
     assert_null(strstr(fake.output, "   0   37.5%"));
     session("top\r" PAUSE SECOND "\x1b[Aversion\r"); // an arrow key, with what was typed along with it
-    expect_printed("\x1b[Jpolyvisor> ");
+    expect_printed("\x1b[J\npolyvisor> ");
     expect_not_printed("Polyvisor 1.0-test, ABI 1\npolyvisor> ");
 }
 

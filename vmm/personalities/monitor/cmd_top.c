@@ -186,6 +186,7 @@ static void watch(uint64_t hz)
     }
     if (key == ESCAPE)
         terminal_discard();
+    out("\n");
 }
 
 static void run_top(const struct call *call)
