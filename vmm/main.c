@@ -144,6 +144,7 @@ _Noreturn static void main_on_stack(void)
 
 void mux_main(uint64_t boot_info)
 {
+    tsc_clear_adjust();
     machine.tsc_entry = cpu_rdtsc();
     core_early_init();
     console_init();

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/registers.h"
 
 enum {
     PIT_HZ = 1193182,
@@ -22,6 +23,13 @@ enum {
 
 static uint64_t rate = UINT64_C(10000000000);
 static const char *source = "none";
+
+void tsc_clear_adjust(void)
+{
+    if (cpu_cpuid(0, 0).eax >= 7 && (cpu_cpuid(7, 0).ebx & CPUID_7_EBX_TSC_ADJUST) && cpu_rdmsr(MSR_TSC_ADJUST)) {
+        cpu_wrmsr(MSR_TSC_ADJUST, 0);
+    }
+}
 
 static uint32_t pit_count(void)
 {
