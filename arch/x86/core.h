@@ -44,7 +44,6 @@ struct core {
     volatile bool alive;   ///< reached C code
     volatile bool ready;   ///< set up, takes messages
     volatile bool stopped; ///< parked by a panic or by power-off
-    bool nmi_seen;
 
     struct stack_top *main_stack;           ///< SYSENTER_ESP, and where TSS entries go on to
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
@@ -77,6 +76,8 @@ static inline struct core *core_self(void)
     return stack_top_of(cpu_stack_pointer())->core;
 }
 
+/// What ring 0 or its system calls cannot do without and this processor lacks, as a sentence; NULL: nothing.
+const char *core_missing_feature(void);
 /// Core 0's descriptors and early stack; before paging is ours.
 void core_early_init(void);
 /// This core's control registers, GDT, TSS, IDT, SYSENTER MSRs. Its stacks must be mapped.
@@ -107,6 +108,8 @@ _Noreturn void core_switch_stack(struct stack_top *top, void (*function)(void));
 
 /// Reads an MSR that may not exist. False: #GP.
 bool msr_read_safe(uint32_t msr, uint64_t *value);
+/// Writes an MSR. False: #GP, nothing written.
+bool msr_write_safe(uint32_t msr, uint64_t value);
 /// Copies to or from ring 3's memory, under SMAP. Returns false, with an unknown part copied, when a page is not there
 /// or not allowed. The address range must have been checked to lie below USER_TOP.
 bool user_copy_in(void *to, uint64_t from, uint64_t size);

@@ -13,8 +13,8 @@ SYSCALLS             equ 9              ; enum pv_syscall, checked in vmm/syscal
 extern mux_main, mux_exception, mux_interrupt, mux_unknown_syscall, mux_bad_sysenter, syscall_table
 extern trap_ring0, trap_nmi, trap_debug, trap_debug_ring3, cores, user_copy_smap
 
-global mux_entry, core_resume, core_switch_stack, trap_stubs, sysenter_entry
-global msr_read_safe, user_copy_in, user_copy_out, fixup_table
+global mux_entry, core_resume, core_switch_stack, trap_stubs, sysenter_entry, sysenter_clean
+global msr_read_safe, msr_write_safe, user_copy_in, user_copy_out, fixup_table
 
 section .text
 
@@ -82,6 +82,7 @@ sysenter_entry:
     mov r11, [rsp + STACK_TOP_CURRENT]
     push 2
     popfq
+sysenter_clean:                         ; from here on no flag of ring 3's is left
     mov [r11 + REGS_RBX], rbx
     mov [r11 + REGS_RBP], rbp
     mov [r11 + REGS_R12], r12
@@ -184,7 +185,8 @@ from_ring0:
 ; rdi = struct ring0_frame. trap_ring0 returns only when it has moved rip to a fix-up.
 ring0_common:
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_ring0
     POP_GPRS
@@ -194,7 +196,8 @@ ring0_common:
 ; NMI, on its own stack: may hit anywhere, so everything is kept.
 nmi_common:
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_nmi
     POP_GPRS
@@ -206,7 +209,8 @@ debug_common:
     test byte [rsp + 24], 3
     jnz .ring3
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_debug
     POP_GPRS
@@ -214,7 +218,8 @@ debug_common:
     iretq
 .ring3:                                 ; move the frame to where an entry without IST would have left it
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_debug_ring3               ; copies the frame; rax = the current struct regs
     mov rdi, rax
@@ -231,6 +236,20 @@ msr_read_safe:
     shl rdx, 32
     or rax, rdx
     mov [rsi], rax
+    mov eax, 1
+    ret
+.fault:
+    xor eax, eax
+    ret
+
+; rdi = MSR, rsi = value; al = done
+msr_write_safe:
+    mov ecx, edi
+    mov eax, esi
+    mov rdx, rsi
+    shr rdx, 32
+.write:
+    wrmsr
     mov eax, 1
     ret
 .fault:
@@ -265,6 +284,7 @@ section .rodata
 ; address that may fault, address where to go on; ends with 0
 fixup_table:
     dq msr_read_safe.read, msr_read_safe.fault
+    dq msr_write_safe.write, msr_write_safe.fault
     dq user_copy_out.copy, user_copy_out.fault
     dq user_copy_out.copy_open, user_copy_out.fault_open
     dq 0, 0

@@ -15,6 +15,8 @@ enum {
     MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_ESP = 0x175,
     MSR_SYSENTER_EIP = 0x176,
+    MSR_DEBUGCTL = 0x1d9,
+    MSR_PAT = 0x277,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC = 0x800, ///< register at xAPIC offset n stands at MSR_X2APIC + n / 16
     MSR_X2APIC_ICR = 0x830,
@@ -41,7 +43,6 @@ enum {
 #define MSR_EFER UINT32_C(0xc0000080)
 #define EFER_SCE BIT(0)
 #define EFER_NXE BIT(11)
-#define APIC_BASE_BSP BIT(8)
 #define APIC_BASE_EXTD BIT(10)
 #define APIC_BASE_ENABLE BIT(11)
 
@@ -53,9 +54,7 @@ enum {
 #define CR0_WP BIT(16)
 #define CR0_NW BIT(29)
 #define CR0_CD BIT(30)
-#define CR4_TSD BIT(2)
 #define CR4_DE BIT(3)
-#define CR4_PSE BIT(4)
 #define CR4_PAE BIT(5)
 #define CR4_MCE BIT(6)
 #define CR4_PGE BIT(7)
@@ -63,9 +62,11 @@ enum {
 #define CR4_UMIP BIT(11)
 #define CR4_LA57 BIT(12)
 #define CR4_VMXE BIT(13)
-#define CR4_OSXSAVE BIT(18)
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
+
+#define DR7_RESET UINT64_C(0x400)              // SDM Vol. 3A table 10-1
+#define PAT_RESET UINT64_C(0x0007040600070406) // SDM Vol. 3A 12.12.4; page flags in paging.h rely on it
 
 /* RFLAGS */
 #define RFLAGS_FIXED BIT(1)
@@ -80,6 +81,9 @@ enum {
 #define CPUID_7_EBX_SMEP BIT(7)
 #define CPUID_7_EBX_SMAP BIT(20)
 #define CPUID_7_ECX_UMIP BIT(2)
+#define CPUID_1_EDX_SEP BIT(11)
+#define VENDOR_AMD UINT32_C(0x68747541)   // CPUID.0:EBX, "Auth"enticAMD
+#define VENDOR_HYGON UINT32_C(0x6f677948) // "Hygo"nGenuine
 #define CPUID_80000001_EDX_NX BIT(20)
 #define CPUID_80000001_EDX_1G BIT(26)
 
