@@ -13,8 +13,8 @@ VERSION := $(shell git describe --always --dirty=-modified 2>/dev/null || echo u
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 COMMON := -std=c17 -O2 -g -ffreestanding -fno-stack-protector -fno-omit-frame-pointer -fno-strict-aliasing \
-    -ffile-prefix-map=$(CURDIR)/= -fcf-protection=none $(WARNINGS)
-# General registers only: the FPU holds the state of the vcpu that was loaded last (docs/vmx, design of the switch).
+    '-ffile-prefix-map=$(CURDIR)/=' -fcf-protection=none $(WARNINGS)
+# General registers only: the FPU belongs to guests.
 RING0 := $(COMMON) -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie -I. -Ivmm/include
 RING3 := $(COMMON) -mgeneral-regs-only -fno-pic -fno-pie -Ivmm/include -Ivmm/personalities/lib
 # `make V=1` shows the commands.
@@ -134,7 +134,7 @@ MEM ?= 1G
 run:
 	@tools/setup run
 	@$(MAKE) --no-print-directory images
-	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM)
+	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/polyvisor.img --iso $(BUILD)/polyvisor.iso
 
 clean:
 	rm -rf $(BUILD)

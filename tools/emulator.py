@@ -320,7 +320,8 @@ class Machine:
             f"memory: guest={self.mem}, host={min(self.mem, BOCHS_HOST_MIB)}",
             # Any triple fault is a bug of ours, so it must be seen: no quiet reset.
             f"cpu: model={self.cpu_model}, count={self.cores}, ips={self.ips}, reset_on_triple_fault=0, "
-            "ignore_bad_msrs=0",
+            # Nor may an MSR that does not exist be read unnoticed; but OVMF reads one that Bochs lacks (0x17).
+            f"ignore_bad_msrs={int(self.firmware == 'ovmf')}",
             "clock: sync=none",         # repeatable: time is what was executed
             "vgaromimage: file=$BXSHARE/VGABIOS-lgpl-latest",
             "vga: extension=none",      # Bochs panics in the graphics modes that GRUB would choose

@@ -107,6 +107,15 @@ static size_t whole_line(const struct console *console, char *line)
     return size == CONSOLE_LINE_MAX ? size : 0; // a line longer than that is shown in pieces
 }
 
+/// What stands for a byte of somebody without the focus: control characters could erase the prefix, pretend to be the
+/// shell, or make the terminal answer, which would be typed into the monitor.
+static char harmless(char c)
+{
+    unsigned char byte = (unsigned char)c;
+    bool control = (byte < ' ' && c != '\n' && c != '\t') || (byte >= 0x7f && byte < 0xa0);
+    return control ? '.' : c;
+}
+
 /// Puts a console's next whole line on the stage, with its prefix, over the prompt if one is there.
 static bool stage_line(struct console *c)
 {
@@ -127,7 +136,7 @@ static bool stage_line(struct console *c)
     }
     for (size_t i = 0; i < size; i++) {
         if (line[i] != '\r') {
-            stage_byte(line[i]);
+            stage_byte(harmless(line[i]));
         }
     }
     if (!at_line_start) {

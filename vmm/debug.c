@@ -306,8 +306,7 @@ static int64_t finish_kill(struct remote_call *call)
 static int64_t finish_restart(struct remote_call *call)
 {
     struct personality *p = &personalities[call->arguments[0]];
-    p->restarts++;
-    return personality_start(p) ? PV_OK : PV_ERR_STATE;
+    return personality_restart(p) ? PV_OK : PV_ERR_STATE;
 }
 
 static int64_t stop_then(const struct debug_call *call, int64_t (*finish)(struct remote_call *))
@@ -330,7 +329,7 @@ static int64_t stop_then(const struct debug_call *call, int64_t (*finish)(struct
         lock_drop(&p->lock);
     }
     sched_block(agent);
-    if (!personality_stop(p, PV_STATE_KILLED, agent)) { // has ended already, or somebody else waits for that
+    if (!personality_stop(p, PV_STATE_KILLED, agent)) { // has ended already, or another agent waits for that
         agent->call.result = PV_ERR_STATE;
         sched_unblock(agent);
     }

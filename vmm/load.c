@@ -195,6 +195,9 @@ bool load_personality(struct personality *p)
 {
     const uint8_t *file = NULL;
     struct elf_image image;
+    if (p->quota.size == 0) {
+        return false; // it got no memory; `why` tells since boot
+    }
     p->why[0] = '\0';
     if (!find_image(p, &file, &image)) {
         return false;

@@ -249,6 +249,15 @@ static void use_built_in(void)
     }
 }
 
+void machine_use_built_in(const char *name, const char *why)
+{
+    char message[CONFIG_ERROR_SIZE];
+    pv_snprintf(message, sizeof(message), "%s: personality '%s': %s", config_name, name, why);
+    config_error(message);
+    log_line("configuration: not used; only the monitor runs");
+    use_built_in();
+}
+
 void machine_configure(void)
 {
     machine.config_text = machine.boot.config ? phys_to_virt(machine.boot.config) : NULL;

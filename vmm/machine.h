@@ -40,6 +40,9 @@ const struct boot_module *machine_module(const char *name);
 /// Reads, checks and fixes machine.config; falls back to the monitor alone when anything is wrong with it.
 void machine_configure(void);
 
+/// Drops the file's configuration after all, with a message about one of its personalities.
+void machine_use_built_in(const char *name, const char *why);
+
 /// All other cores leave VMX operation and stop, then this one powers the machine off or resets it. Does not return.
 _Noreturn void machine_power_off(void);
 _Noreturn void machine_reboot(void);

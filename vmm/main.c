@@ -85,13 +85,45 @@ static void prepare_cores(void)
     }
 }
 
+/// Either the core is ready or it is given up: `verdict` decides, once.
+static uint32_t verdicts[PV_MAX_CORES];
+enum { VERDICT_READY = 1, VERDICT_GIVEN_UP = 2 };
+
+static bool decide(const struct core *core, uint32_t verdict)
+{
+    uint32_t none = 0;
+    return __atomic_compare_exchange_n(&verdicts[core->id], &none, verdict, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/// False: it has become ready meanwhile.
+static bool core_give_up(struct core *core)
+{
+    if (!decide(core, VERDICT_GIVEN_UP)) {
+        return false;
+    }
+    core->state = PV_CORE_ABSENT;
+    return true;
+}
+
+static void core_become_ready(struct core *core)
+{
+    if (!decide(core, VERDICT_READY)) {
+        for (;;) { // nobody waits for it any more
+            cpu_interrupts_off();
+            cpu_halt();
+        }
+    }
+    __atomic_store_n(&core->ready, true, __ATOMIC_RELEASE);
+}
+
 static void wait_until_ready(void)
 {
-    uint64_t end = cpu_rdtsc() + tsc_hz() / 1000000 * CORE_READY_WAIT_US;
     for (uint32_t i = 1; i < core_count; i++) {
+        uint64_t end = cpu_rdtsc() + tsc_hz() / 1000000 * CORE_READY_WAIT_US;
         while (cores[i].state != PV_CORE_ABSENT && !__atomic_load_n(&cores[i].ready, __ATOMIC_ACQUIRE)) {
-            if (cpu_rdtsc() > end) {
-                panic("core %u started but did not finish its set-up", i);
+            if (cpu_rdtsc() > end && core_give_up(&cores[i])) {
+                pv_strcopy(cores[i].why, sizeof(cores[i].why), "started, but did not finish its set-up");
+                log_line("core %u: %s; left out", i, cores[i].why);
             }
             cpu_pause();
         }
@@ -131,6 +163,12 @@ static void start_cores(void)
 static void start_console(void)
 {
     const struct acpi_info *acpi = &machine.acpi;
+    for (uint32_t i = 0; i < acpi->ioapic_count; i++) {
+        ioapic_mask_all(acpi->ioapics[i]);
+    }
+    if (acpi->ioapic_count == 0) {
+        ioapic_mask_all(IOAPIC_ADDRESS_DEFAULT);
+    }
     bool routed = ioapic_route(acpi->ioapic ? acpi->ioapic : IOAPIC_ADDRESS_DEFAULT, acpi->com1_input, VECTOR_COM1,
                                cores[0].apic_id, acpi->com1_level, acpi->com1_low);
     if (!routed) {
@@ -162,9 +200,14 @@ _Noreturn static void main_on_stack(void)
 
 void mux_main(uint64_t boot_info)
 {
+    tsc_clear_adjust();
     machine.tsc_entry = cpu_rdtsc();
+    console_init(); // first: nothing could be said of a fault before
+    const char *missing = core_missing_feature();
+    if (missing) {
+        panic("this processor cannot run Polyvisor: %s", missing);
+    }
     core_early_init();
-    console_init();
     take_boot_info(boot_info);
     machine_map_memory();
     take_trampoline();
@@ -191,7 +234,7 @@ void mux_core_main(void)
     struct core *core = core_self();
     sched_init_core();
     vmx_enable(core);
-    __atomic_store_n(&core->ready, true, __ATOMIC_RELEASE);
+    core_become_ready(core);
     sched_settle();
     core_resume();
 }

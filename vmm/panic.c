@@ -121,10 +121,25 @@ static void show_frame(const struct ring0_frame *f)
     say_address("rip ", f->rip);
 }
 
+/// A decimal number of a core; core_count: that is none.
+static uint32_t parse_core(const char *text)
+{
+    uint32_t value = 0;
+    for (; *text >= '0' && *text <= '9' && value < core_count; text++) {
+        value = value * 10 + (uint32_t)(*text - '0');
+    }
+    return *text || value >= core_count ? core_count : value;
+}
+
 static void command_regs(const char *argument)
 {
+    uint32_t wanted = *argument ? parse_core(argument) : 0;
+    if (wanted >= core_count) {
+        say("no core '%s': 0 to %u\n", argument, core_count - 1);
+        return;
+    }
     for (uint32_t i = 0; i < core_count; i++) {
-        if (*argument && (uint32_t)(*argument - '0') != i) {
+        if (*argument && wanted != i) {
             continue;
         }
         say("core %u (APIC id %u)%s:\n", i, cores[i].apic_id, i == owner ? ", which panicked" : "");
@@ -135,7 +150,7 @@ static void command_regs(const char *argument)
             say("no registers were kept\n");
         }
     }
-    if (core_self()->panic_frame == NULL) {
+    if (!*argument) {
         say("cr0 %lx cr2 %lx cr3 %lx cr4 %lx\n", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(), cpu_read_cr4());
     }
 }

@@ -65,35 +65,76 @@ static void create_agents(struct personality *p)
     }
 }
 
-static bool create(struct personality *p, uint32_t id, const struct config_personality *config)
+/// Its pool and its quota. False: no contiguous memory for one of them.
+static bool create_memory(struct personality *p)
 {
-    *p = (struct personality){.id = id, .config = config, .state = PV_STATE_REFUSED, .weight = config->weight};
-    create_agents(p);
-    console_add(&p->console, p, config->name, boot_kernel_memory(PV_CONSOLE_SIZE));
+    const struct config_personality *config = p->config;
     p->memory_size = config->memory;
     p->memory = boot_memory(p, config->memory, PAGE_SIZE_2M, PV_MEMORY_POOL);
     uint64_t quota = p->memory ? boot_memory(p, config->quota, PAGE_SIZE, PV_MEMORY_QUOTA) : 0;
     if (!quota) {
-        pv_snprintf(p->why, sizeof(p->why), "no %lu MiB of contiguous memory for it", config->memory >> 20);
+        pv_snprintf(p->why, sizeof(p->why), "there is no contiguous piece of %lu KiB of memory for it",
+                    (p->memory ? config->quota : config->memory) >> 10);
         return false;
     }
     quota_init(&p->quota, quota, config->quota, phys_to_virt(quota));
     return true;
 }
 
-void personality_create_all(void)
+/// False: it has no memory, and will not be started.
+static bool create(uint32_t id)
 {
-    for (uint32_t i = 0; i < machine.config.personality_count; i++) {
-        struct personality *p = &personalities[i];
-        personality_count++;
-        bool created = create(p, i, &machine.config.personalities[i]);
-        if (p->config->debug) {
-            console_set_home(&p->console);
-        }
-        if (!created) {
-            log_line("%s: not started: %s", p->config->name, p->why);
+    struct personality *p = &personalities[id];
+    *p = (struct personality){.id = id,
+                              .config = &machine.config.personalities[id],
+                              .state = PV_STATE_REFUSED,
+                              .weight = machine.config.personalities[id].weight};
+    bool created = create_memory(p);
+    if (!created && p->config->debug) {
+        return false; // the caller has to find another one
+    }
+    create_agents(p);
+    console_add(&p->console, p, p->config->name, boot_kernel_memory(PV_CONSOLE_SIZE));
+    if (!created) {
+        log_line("%s: not started: %s", p->config->name, p->why);
+    }
+    return created;
+}
+
+static uint32_t monitor_id(void)
+{
+    uint32_t id = 0;
+    while (!machine.config.personalities[id].debug) { // machine_configure has seen to it that there is one
+        id++;
+    }
+    return id;
+}
+
+/// The monitor gets its memory first, whatever the others want; when what the configuration gives it cannot be had, the
+/// built-in configuration is used.
+static void create_monitor(void)
+{
+    uint32_t id = monitor_id();
+    if (!create(id)) {
+        machine_use_built_in(personalities[id].config->name, personalities[id].why);
+        id = monitor_id();
+        if (!create(id)) {
+            panic("no memory for the monitor: %s", personalities[id].why);
         }
     }
+    console_set_home(&personalities[id].console);
+}
+
+void personality_create_all(void)
+{
+    create_monitor();
+    uint32_t monitor = monitor_id();
+    for (uint32_t i = 0; i < machine.config.personality_count; i++) {
+        if (i != monitor) {
+            create(i);
+        }
+    }
+    personality_count = machine.config.personality_count;
     for (uint32_t i = 0; i < personality_count; i++) {
         if (personalities[i].quota.size) {
             personality_start(&personalities[i]);
@@ -138,6 +179,19 @@ bool personality_start(struct personality *p)
     return true;
 }
 
+bool personality_restart(struct personality *p)
+{
+    lock_take(&p->lock);
+    bool ended = p->state == PV_STATE_EXITED || p->state == PV_STATE_FAULTED || p->state == PV_STATE_KILLED ||
+                 p->state == PV_STATE_REFUSED;
+    if (ended) {
+        p->state = PV_STATE_STOPPING; // nobody else starts or stops it while it is loaded
+        p->restarts++;
+    }
+    lock_drop(&p->lock);
+    return ended && personality_start(p);
+}
+
 /// The last agent has stopped: no core uses the address space any more.
 static void finish(struct personality *p)
 {
@@ -157,8 +211,7 @@ static void finish(struct personality *p)
         if (monitor_failures > MONITOR_MAX_FAILURES) {
             panic("the monitor keeps failing: %s", p->why);
         }
-        p->restarts++;
-        personality_start(p);
+        personality_restart(p);
     }
 }
 
@@ -198,7 +251,7 @@ bool personality_stop(struct personality *p, enum pv_personality_state state, st
         p->next_state = state;
         p->remaining = p->agent_count;
     }
-    bool keep = waiter && (runs || (p->state == PV_STATE_STOPPING && !p->stop_waiter));
+    bool keep = waiter && (runs || (p->state == PV_STATE_STOPPING && p->remaining && !p->stop_waiter));
     if (keep) {
         p->stop_waiter = waiter;
     }

@@ -54,6 +54,8 @@ extern uint32_t personality_count;
 void personality_create_all(void);
 /// Loads and starts one that does not run. On false its state is PV_STATE_REFUSED and why tells.
 bool personality_start(struct personality *p);
+/// Starts one that has ended once more. False: it runs, is being stopped or started by somebody else, or was refused.
+bool personality_restart(struct personality *p);
 /// Ends a running personality: its agents are stopped, on every core, then it gets the state. Any core; the first
 /// cause wins. A waiter (blocked by the caller) is unblocked with result 0 when it is done. False: it does not run
 /// (the waiter is not kept).

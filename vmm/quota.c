@@ -85,3 +85,8 @@ bool quota_free(struct quota *quota, uint64_t page)
     quota->used -= PAGE_SIZE;
     return true;
 }
+
+uint64_t quota_left(const struct quota *quota)
+{
+    return (quota->size - quota->used) / PAGE_SIZE;
+}

@@ -20,6 +20,8 @@ struct quota {
 void quota_init(struct quota *quota, uint64_t base, uint64_t size, void *window);
 /// A zeroed page's physical address, or 0 when the quota is used up.
 uint64_t quota_alloc(struct quota *quota);
+/// How many pages can still be had.
+uint64_t quota_left(const struct quota *quota);
 /// Gives a page back. False (and nothing done) when it is not a page of this range that was handed out.
 bool quota_free(struct quota *quota, uint64_t page);
 /// Takes everything back at once.

@@ -13,6 +13,7 @@
 #include "vmm/console.h"
 #include "vmm/debug.h"
 #include "vmm/log.h"
+#include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/sched.h"
 #include "vmm/space.h"
@@ -141,11 +142,19 @@ static int64_t sys_memory_map(struct regs *regs, uint64_t address, uint64_t offs
     // Only ever from not present to present: nothing stale can be in another core's TLB.
     uint64_t flags = PAGE_USER | PAGE_NO_EXECUTE | (writable ? PAGE_WRITE : 0);
     int64_t result = PV_OK;
+    uint64_t tables, leaves;
     lock_take(&p->lock);
     if (!paging_range_empty(p->root, address, size)) {
         result = PV_ERR_STATE;
-    } else if (!paging_map(p->root, address, p->memory + offset, size, flags, alloc_table, &p->quota)) {
-        result = PV_ERR_QUOTA;
+    } else {
+        paging_cost(p->root, address, p->memory + offset, size, PV_MAP_MAX_PAGES, &tables, &leaves);
+        if (leaves > PV_MAP_MAX_PAGES) {
+            result = PV_ERR_INVALID; // would keep the core too long
+        } else if (tables > quota_left(&p->quota)) {
+            result = PV_ERR_QUOTA; // before anything has changed
+        } else {
+            ASSERT(paging_map(p->root, address, p->memory + offset, size, flags, alloc_table, &p->quota));
+        }
     }
     lock_drop(&p->lock);
     return result;

@@ -120,6 +120,17 @@ static void madt_core(uint32_t apic, uint32_t flags, struct acpi_info *info)
     }
 }
 
+static void madt_ioapic(const uint8_t *entry, struct acpi_info *info)
+{
+    uint64_t address = read_le(entry + 4, 4);
+    if (read_le(entry + 8, 4) == 0) { // has the inputs from 0 on, ISA's among them
+        info->ioapic = address;
+    }
+    if (info->ioapic_count < ACPI_MAX_IOAPICS) {
+        info->ioapics[info->ioapic_count++] = address;
+    }
+}
+
 static void read_madt(const struct table *t, struct acpi_info *info)
 {
     for (uint32_t at = MADT_ENTRIES; at + 2 <= t->size;) {
@@ -133,8 +144,8 @@ static void read_madt(const struct table *t, struct acpi_info *info)
             madt_core(entry[3], (uint32_t)read_le(entry + 4, 4), info);
         } else if (entry[0] == MADT_LOCAL_X2APIC && length >= 16) {
             madt_core((uint32_t)read_le(entry + 4, 4), (uint32_t)read_le(entry + 8, 4), info);
-        } else if (entry[0] == MADT_IO_APIC && length >= 12 && read_le(entry + 8, 4) == 0) {
-            info->ioapic = read_le(entry + 4, 4);
+        } else if (entry[0] == MADT_IO_APIC && length >= 12) {
+            madt_ioapic(entry, info);
         } else if (entry[0] == MADT_OVERRIDE && length >= 10) {
             madt_override(entry, info);
         }

@@ -9,14 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ACPI_MAX_CORES = 256 };
+enum { ACPI_MAX_CORES = 256, ACPI_MAX_IOAPICS = 8 };
 
 struct acpi_info {
     bool present;
     uint32_t core_count;
     uint32_t cores[ACPI_MAX_CORES]; ///< APIC ids of enabled processors
-    uint64_t ioapic;                ///< of the first I/O APIC (inputs from 0), or 0
-    uint32_t com1_input;            ///< I/O APIC input of ISA interrupt 4
+    uint32_t ioapic_count;
+    uint64_t ioapics[ACPI_MAX_IOAPICS]; ///< all of them
+    uint64_t ioapic;                    ///< of the first I/O APIC (inputs from 0), or 0
+    uint32_t com1_input;                ///< I/O APIC input of ISA interrupt 4
     bool com1_level, com1_low;
     uint32_t pm_timer; ///< port, or 0
     bool has_reset;

@@ -78,8 +78,8 @@ void apic_enable(void)
         cpu_wrmsr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
     }
     apic_write(APIC_TPR, 0);
-    // Before the local vector table: while the APIC is disabled by software its entries stay masked, whatever is written
-    // (SDM Vol. 3A 11.4.7.2), and after INIT it is disabled.
+    // Before the local vector table: while the APIC is disabled by software its entries stay masked, whatever is
+    // written (SDM Vol. 3A 11.4.7.2), and after INIT it is disabled.
     apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
     apic_write(APIC_LVT_LINT0, LVT_MASKED);
     apic_write(APIC_LVT_LINT1, LVT_NMI);
@@ -182,22 +182,46 @@ enum {
     IOAPIC_WINDOW = 0x10 / 4,
     IOAPIC_VERSION = 1,
     IOAPIC_TABLE = 0x10,
+    IOAPIC_SIZE = 0x20, // bytes of registers
     IOAPIC_LEVEL = 1 << 15,
     IOAPIC_LOW = 1 << 13,
 };
 
+static uint32_t ioapic_read(volatile uint32_t *ioapic, uint32_t reg)
+{
+    ioapic[IOAPIC_SELECT] = reg;
+    return ioapic[IOAPIC_WINDOW];
+}
+
+static void ioapic_write(volatile uint32_t *ioapic, uint32_t reg, uint32_t value)
+{
+    ioapic[IOAPIC_SELECT] = reg;
+    ioapic[IOAPIC_WINDOW] = value;
+}
+
+/// How many inputs, or 0: there is no I/O APIC that looks right.
+static uint32_t ioapic_inputs(volatile uint32_t *ioapic)
+{
+    uint32_t version = ioapic_read(ioapic, IOAPIC_VERSION);
+    return version == UINT32_MAX || (version & 0xff) == 0 ? 0 : (version >> 16 & 0xff) + 1;
+}
+
+void ioapic_mask_all(uint64_t address)
+{
+    volatile uint32_t *ioapic = paging_map_device(address, IOAPIC_SIZE);
+    uint32_t inputs = ioapic_inputs(ioapic);
+    for (uint32_t i = 0; i < inputs; i++) {
+        ioapic_write(ioapic, IOAPIC_TABLE + 2 * i, LVT_MASKED);
+    }
+}
+
 bool ioapic_route(uint64_t address, uint32_t input, uint32_t vector, uint32_t apic, bool level, bool active_low)
 {
-    volatile uint32_t *ioapic = paging_map_device(address, 0x20);
-    ioapic[IOAPIC_SELECT] = IOAPIC_VERSION;
-    uint32_t version = ioapic[IOAPIC_WINDOW];
-    uint32_t last_input = version >> 16 & 0xff;
-    if (version == UINT32_MAX || (version & 0xff) == 0 || input > last_input || apic > 0xff) {
+    volatile uint32_t *ioapic = paging_map_device(address, IOAPIC_SIZE);
+    if (input >= ioapic_inputs(ioapic) || apic > 0xff) {
         return false;
     }
-    ioapic[IOAPIC_SELECT] = IOAPIC_TABLE + 2 * input + 1;
-    ioapic[IOAPIC_WINDOW] = apic << 24;
-    ioapic[IOAPIC_SELECT] = IOAPIC_TABLE + 2 * input;
-    ioapic[IOAPIC_WINDOW] = vector | (level ? IOAPIC_LEVEL : 0) | (active_low ? IOAPIC_LOW : 0);
+    ioapic_write(ioapic, IOAPIC_TABLE + 2 * input + 1, apic << 24);
+    ioapic_write(ioapic, IOAPIC_TABLE + 2 * input, vector | (level ? IOAPIC_LEVEL : 0) | (active_low ? IOAPIC_LOW : 0));
     return true;
 }

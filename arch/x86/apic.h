@@ -27,6 +27,8 @@ void apic_timer_calibrate(uint64_t tsc_hz);
 /// set before.
 void apic_timer_set(uint64_t deadline);
 
+/// Masks all inputs: a level-triggered one that firmware left open would interrupt for ever.
+void ioapic_mask_all(uint64_t address);
 /// Routes an I/O APIC input to a core. False: there is no I/O APIC that looks right at that address.
 bool ioapic_route(uint64_t address, uint32_t input, uint32_t vector, uint32_t apic, bool level, bool active_low);
 

@@ -129,11 +129,31 @@ static void load_control_registers(void)
     cpu_wrmsr(MSR_EFER, (cpu_rdmsr(MSR_EFER) | EFER_NXE) & ~EFER_SCE);
 }
 
+const char *core_missing_feature(void)
+{
+    struct cpuid vendor = cpu_cpuid(0, 0);
+    if (!(cpu_cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_NX)) {
+        return "no execute-disable (NX), or the firmware has switched it off";
+    }
+    if (!(cpu_cpuid(1, 0).edx & CPUID_1_EDX_SEP) || vendor.ebx == VENDOR_AMD || vendor.ebx == VENDOR_HYGON) {
+        return "no SYSENTER in 64-bit mode (Intel's processors have it, AMD's do not)";
+    }
+    return NULL;
+}
+
 void core_early_init(void)
 {
+    // Till core 0 has stacks of its own: one for whatever needs an interrupt stack this early.
+    static uint8_t early_stack[STACK_SLOT] __attribute__((aligned(STACK_SLOT)));
+    struct stack_top *early = stack_top_of((uint64_t)early_stack);
+    early->core = &cores[0];
+    for (int i = 0; i < IST_COUNT; i++) {
+        cores[0].ist_stack[i] = early;
+    }
     cores[0].main_stack = stack_top_of(cpu_stack_pointer());
     build_idt();
     load_gdt(&cores[0]);
+    load_tss(&cores[0]);
     load_idt();
     cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) | EFER_NXE); // before tables with NX bits are used
 }
@@ -146,6 +166,12 @@ void core_load(struct core *core)
     load_control_registers();
     fpu_enable();
     core->xcr0 = fpu_features();
+    // What firmware or INIT may have left: an LDT that ring 3 could name, breakpoints, branch traps, other page
+    // attributes.
+    __asm__ volatile("lldt %w0" : : "r"(0));
+    __asm__ volatile("mov %0, %%dr7" : : "r"(DR7_RESET));
+    msr_write_safe(MSR_DEBUGCTL, 0);
+    cpu_wrmsr(MSR_PAT, PAT_RESET);
     cpu_wrmsr(MSR_SYSENTER_CS, SELECTOR_KERNEL_CODE);
     cpu_wrmsr(MSR_SYSENTER_ESP, (uint64_t)core->main_stack);
     cpu_wrmsr(MSR_SYSENTER_EIP, (uint64_t)sysenter_entry);

@@ -111,6 +111,8 @@ static inline struct core *core_self(void)
     return stack_top_of(cpu_stack_pointer())->core;
 }
 
+/// What ring 0 or its system calls cannot do without and this processor lacks, as a sentence; NULL: nothing.
+const char *core_missing_feature(void);
 /// Core 0's descriptors and early stack; before paging is ours.
 void core_early_init(void);
 /// This core's control registers, GDT, TSS, IDT, SYSENTER MSRs. Its stacks must be mapped.

@@ -124,21 +124,6 @@ static inline void cpu_interrupts_off(void)
     __asm__ volatile("cli" : : : "memory");
 }
 
-static inline void cpu_invlpg(uint64_t address)
-{
-    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
-}
-
-static inline void cpu_stac(void)
-{
-    __asm__ volatile("stac" : : : "memory", "cc");
-}
-
-static inline void cpu_clac(void)
-{
-    __asm__ volatile("clac" : : : "memory", "cc");
-}
-
 static inline uint64_t cpu_stack_pointer(void)
 {
     uint64_t value;

@@ -15,7 +15,7 @@ extern vcpu_exit, vcpu_entry_failed
 extern mux_main, mux_exception, mux_interrupt, mux_unknown_syscall, mux_bad_sysenter, syscall_table
 extern trap_ring0, trap_nmi, trap_debug, trap_debug_ring3, cores, user_copy_smap
 
-global mux_entry, core_resume, core_switch_stack, trap_stubs, sysenter_entry
+global mux_entry, core_resume, core_switch_stack, trap_stubs, sysenter_entry, sysenter_clean
 global vmx_exit_entry, vmx_unblock_nmi
 global msr_read_safe, msr_write_safe, user_copy_in, user_copy_out, fixup_table
 
@@ -165,6 +165,7 @@ sysenter_entry:
     mov r11, [rsp + STACK_TOP_CURRENT]
     push 2
     popfq
+sysenter_clean:                         ; from here on no flag of ring 3's is left
     mov [r11 + REGS_RBX], rbx
     mov [r11 + REGS_RBP], rbp
     mov [r11 + REGS_R12], r12
@@ -290,7 +291,8 @@ from_ring0:
 ; rdi = struct ring0_frame. trap_ring0 returns only when it has moved rip to a fix-up.
 ring0_common:
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_ring0
     POP_GPRS
@@ -300,7 +302,8 @@ ring0_common:
 ; NMI, on its own stack: may hit anywhere, so everything is kept.
 nmi_common:
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_nmi
     POP_GPRS
@@ -312,7 +315,8 @@ debug_common:
     test byte [rsp + 24], 3
     jnz .ring3
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_debug
     POP_GPRS
@@ -320,7 +324,8 @@ debug_common:
     iretq
 .ring3:                                 ; move the frame to where an entry without IST would have left it
     PUSH_GPRS
-    cld
+    push 2                              ; AC (which opens SMAP's gate), NT and DF may be ring 3's
+    popfq
     mov rdi, rsp
     call trap_debug_ring3               ; copies the frame; rax = the current struct regs
     mov rdi, rax

@@ -91,6 +91,45 @@ bool paging_map(uint64_t root, uint64_t address, uint64_t physical, uint64_t siz
     return true;
 }
 
+/// Tables of a level and above it that are missing for an address, given that nothing else is mapped by this call so
+/// far.
+static uint64_t missing_tables(uint64_t root, uint64_t address, int leaf)
+{
+    uint64_t table = root;
+    for (int level = LEVELS - 1; level > leaf; level--) {
+        uint64_t entry = *entry_of(table, address, level);
+        if (!(entry & ENTRY_PRESENT)) {
+            return (uint64_t)(level - leaf);
+        }
+        table = entry & ENTRY_ADDRESS;
+    }
+    return 0;
+}
+
+void paging_cost(uint64_t root, uint64_t address, uint64_t physical, uint64_t size, uint64_t most, uint64_t *tables,
+                 uint64_t *leaves)
+{
+    uint64_t last = ~address; // differs from the first address in every bit
+    *tables = *leaves = 0;
+    while (size && *leaves <= most) {
+        int leaf = leaf_level(address, physical, size);
+        uint64_t step = UINT64_C(1) << (12 + 9 * leaf);
+        // A table that this address shares with the last one is counted already.
+        int shared = LEVELS;
+        while (shared > 0 && last >> (12 + 9 * shared) == address >> (12 + 9 * shared)) {
+            shared--;
+        }
+        uint64_t missing = missing_tables(root, address, leaf);
+        uint64_t own = (uint64_t)(shared > leaf ? shared - leaf : 0);
+        *tables += missing < own ? missing : own;
+        (*leaves)++;
+        last = address;
+        address += step;
+        physical += step;
+        size -= step;
+    }
+}
+
 uint64_t paging_lookup(uint64_t root, uint64_t address, uint64_t *page_size)
 {
     uint64_t table = root;

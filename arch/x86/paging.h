@@ -50,6 +50,10 @@ void paging_init_root(uint64_t root);
 /// for a table, or something is mapped there already; what was mapped till then stays.
 bool paging_map(uint64_t root, uint64_t address, uint64_t physical, uint64_t size, uint64_t flags, paging_alloc *alloc,
                 void *context);
+/// What paging_map would need for a range in which nothing is mapped: pages for tables, and leaf entries to write.
+/// Counts no further than one more leaf than `most`.
+void paging_cost(uint64_t root, uint64_t address, uint64_t physical, uint64_t size, uint64_t most, uint64_t *tables,
+                 uint64_t *leaves);
 /// The leaf entry that maps an address, or 0. *page_size gets its size in bytes.
 uint64_t paging_lookup(uint64_t root, uint64_t address, uint64_t *page_size);
 /// Whether nothing is mapped in [address, +size).

@@ -12,9 +12,12 @@ enum {
     MSR_APIC_BASE = 0x1b,
     MSR_FEATURE_CONTROL = 0x3a,
     MSR_ARCH_CAPABILITIES = 0x10a,
+    MSR_TSC_ADJUST = 0x3b,
     MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_ESP = 0x175,
     MSR_SYSENTER_EIP = 0x176,
+    MSR_DEBUGCTL = 0x1d9,
+    MSR_PAT = 0x277,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC = 0x800, ///< register at xAPIC offset n stands at MSR_X2APIC + n / 16
     MSR_X2APIC_ICR = 0x830,
@@ -52,7 +55,6 @@ enum {
 #define EFER_LME BIT(8)
 #define EFER_LMA BIT(10)
 #define EFER_NXE BIT(11)
-#define APIC_BASE_BSP BIT(8)
 #define APIC_BASE_EXTD BIT(10)
 #define APIC_BASE_ENABLE BIT(11)
 
@@ -64,9 +66,7 @@ enum {
 #define CR0_WP BIT(16)
 #define CR0_NW BIT(29)
 #define CR0_CD BIT(30)
-#define CR4_TSD BIT(2)
 #define CR4_DE BIT(3)
-#define CR4_PSE BIT(4)
 #define CR4_PAE BIT(5)
 #define CR4_MCE BIT(6)
 #define CR4_PGE BIT(7)
@@ -82,7 +82,9 @@ enum {
 #define DR7_ENABLES UINT64_C(0xff)
 #define DR7_GD BIT(13)
 
-#define DEBUGCTL_ALL UINT64_C(0xffc3) // IA32_DEBUGCTL's bits, SDM Vol. 3B 18.4.1
+#define DEBUGCTL_ALL UINT64_C(0xffc3)          // IA32_DEBUGCTL's bits, SDM Vol. 3B 18.4.1
+#define DR7_RESET UINT64_C(0x400)              // SDM Vol. 3A table 10-1
+#define PAT_RESET UINT64_C(0x0007040600070406) // SDM Vol. 3A 12.12.4; page flags in paging.h rely on it
 
 /* RFLAGS */
 #define RFLAGS_FIXED BIT(1)
@@ -94,9 +96,13 @@ enum {
 #define CPUID_1_ECX_X2APIC BIT(21)
 #define CPUID_1_ECX_TSC_DEADLINE BIT(24)
 #define CPUID_1_ECX_XSAVE BIT(26)
+#define CPUID_7_EBX_TSC_ADJUST BIT(1)
 #define CPUID_7_EBX_SMEP BIT(7)
 #define CPUID_7_EBX_SMAP BIT(20)
 #define CPUID_7_ECX_UMIP BIT(2)
+#define CPUID_1_EDX_SEP BIT(11)
+#define VENDOR_AMD UINT32_C(0x68747541)   // CPUID.0:EBX, "Auth"enticAMD
+#define VENDOR_HYGON UINT32_C(0x6f677948) // "Hygo"nGenuine
 #define CPUID_80000001_EDX_NX BIT(20)
 #define CPUID_80000001_EDX_1G BIT(26)
 #define CPUID_80000001_EDX_RDTSCP BIT(27)

@@ -72,6 +72,7 @@ static _Noreturn void start_here(void)
     core_load_root(core, paging_kernel_root());
     core_load(core);
     apic_enable();
+    tsc_clear_adjust();
     __atomic_store_n(&core->alive, true, __ATOMIC_RELEASE);
     mux_core_main();
 }

@@ -12,7 +12,7 @@ struct fixup {
     uint64_t from, to;
 };
 extern const struct fixup fixup_table[];
-extern const uint8_t sysenter_entry[];
+extern const uint8_t sysenter_entry[], sysenter_clean[];
 
 const char *trap_name(uint64_t vector)
 {
@@ -77,8 +77,9 @@ void trap_nmi(struct ring0_frame *frame)
 
 void trap_debug(struct ring0_frame *frame)
 {
-    // SYSENTER with TF set traps here, before its first instruction here has run. The flag has served its purpose.
-    if (frame->rip == (uint64_t)sysenter_entry) {
+    // SYSENTER with TF set traps here, before its first instruction has run or, as the SDM leaves that open, until the
+    // flags are cleared. The flag has served its purpose.
+    if (frame->rip >= (uint64_t)sysenter_entry && frame->rip <= (uint64_t)sysenter_clean) {
         frame->rflags &= ~RFLAGS_TF;
         return;
     }

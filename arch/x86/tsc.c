@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/registers.h"
 
 enum {
     PIT_HZ = 1193182,
@@ -16,12 +17,21 @@ enum {
     PORT_B_SPEAKER = 2,
     PM_TIMER_HZ = 3579545, // ACPI 4.8.3.3
     PM_TIMER_MASK = 0xffffff,
-    MEASURE_MS = 10,
+    MEASURE_MS = 5,
     POLL_LIMIT = 10000000,
+    STANDSTILL = 2000, // reads of an unchanged count, some milliseconds: the PIT's clock is off (recent Intel clients)
+    SAMPLES = 3,       // the shortest counts: an SMI can only make one longer
 };
 
 static uint64_t rate = UINT64_C(10000000000);
 static const char *source = "none";
+
+void tsc_clear_adjust(void)
+{
+    if (cpu_cpuid(0, 0).eax >= 7 && (cpu_cpuid(7, 0).ebx & CPUID_7_EBX_TSC_ADJUST) && cpu_rdmsr(MSR_TSC_ADJUST)) {
+        cpu_wrmsr(MSR_TSC_ADJUST, 0);
+    }
+}
 
 static uint32_t pit_count(void)
 {
@@ -30,29 +40,54 @@ static uint32_t pit_count(void)
     return low | (uint32_t)cpu_in8(PIT_CHANNEL2) << 8;
 }
 
-/// TSC ticks a second by PIT channel 2, or 0 when it does not count.
-static uint64_t measure_pit(void)
+/// Waits for the PIT's count to change. False: it stands still.
+static bool pit_counts(uint32_t *count)
 {
-    uint8_t port_b = cpu_in8(PORT_B);
-    cpu_out8(PORT_B, (uint8_t)((port_b & ~PORT_B_SPEAKER) | PORT_B_GATE2));
+    uint32_t first = pit_count();
+    for (int i = 0; i < STANDSTILL; i++) {
+        *count = pit_count();
+        if (*count != first) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// TSC ticks while PIT channel 2 counts MEASURE_MS, as ticks a second; 0 when it does not count.
+static uint64_t sample_pit(void)
+{
+    const uint32_t want = PIT_HZ * MEASURE_MS / 1000;
+    uint32_t start, now;
     cpu_out8(PIT_COMMAND, PIT_MODE0_CHANNEL2);
     cpu_out8(PIT_CHANNEL2, 0xff);
     cpu_out8(PIT_CHANNEL2, 0xff);
-
-    const uint32_t want = PIT_HZ * MEASURE_MS / 1000;
-    uint32_t first = pit_count();
-    for (int i = 0; i < 1000 && pit_count() == first; i++) { // start at a change of the count
+    if (!pit_counts(&start)) {
+        return 0;
     }
-    uint32_t start = pit_count();
     uint64_t tsc_start = cpu_rdtsc_ordered();
-    uint32_t now = start;
+    now = start;
     for (int i = 0; i < POLL_LIMIT && start - now < want && now <= start; i++) {
         now = pit_count();
     }
     uint64_t ticks = cpu_rdtsc_ordered() - tsc_start;
-    cpu_out8(PORT_B, port_b);
     uint32_t counted = start - now;
     return now <= start && counted >= want ? ticks * PIT_HZ / counted : 0;
+}
+
+static uint64_t measure_pit(void)
+{
+    uint8_t port_b = cpu_in8(PORT_B);
+    cpu_out8(PORT_B, (uint8_t)((port_b & ~PORT_B_SPEAKER) | PORT_B_GATE2));
+    uint64_t least = 0;
+    for (int i = 0; i < SAMPLES; i++) {
+        uint64_t hz = sample_pit();
+        if (!hz) {
+            break;
+        }
+        least = least && least < hz ? least : hz;
+    }
+    cpu_out8(PORT_B, port_b);
+    return least;
 }
 
 static uint64_t measure_pm_timer(uint32_t port)

@@ -12,6 +12,7 @@
 #define CR4_CET (UINT64_C(1) << 23)
 #define CPUID_EXTENDED 0x80000001u
 #define CPUID_PAGES_1G (1u << 26)
+#define CPUID_NX (1u << 20)
 
 enum { RSDP_SIZE = 36 }; // bytes, ACPI 6.5, 5.2.5.3
 
@@ -22,6 +23,12 @@ static uint64_t read_cr4(void)
     uint64_t value;
     __asm__ volatile("mov %%cr4, %0" : "=r"(value));
     return value;
+}
+
+static bool has_no_execute(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(CPUID_EXTENDED, &eax, &ebx, &ecx, &edx) && edx & CPUID_NX;
 }
 
 static bool has_giant_pages(void)
@@ -88,6 +95,12 @@ EFI_STATUS paging_build(const struct image *image, const struct boot_info *info)
     uint64_t framebuffer_size = (uint64_t)info->framebuffer.pitch * info->framebuffer.height;
     if (read_cr4() & CR4_LA57) {
         report("the firmware uses 5-level paging: switch it off in the firmware's set-up (%s)",
+               report_status(EFI_UNSUPPORTED));
+        return EFI_UNSUPPORTED;
+    }
+    if (!has_no_execute()) {
+        report("the processor's execute-disable bit is missing or switched off: switch it on in the firmware's set-up "
+               "(%s)",
                report_status(EFI_UNSUPPORTED));
         return EFI_UNSUPPORTED;
     }

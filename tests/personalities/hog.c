@@ -6,7 +6,20 @@
 PV_PERSONALITY(0);
 
 enum { PAGE = 4096, EXTRA = 1000 };
-#define SPACING (UINT64_C(1) << 30) // what one page directory spans
+#define SPACING (UINT64_C(1) << 30)    // what one page directory spans
+#define TABLE_SPAN (UINT64_C(1) << 21) // what one page table spans
+
+/// Two pages, of which only the second would need another table: refused whole, so that the first can still be mapped.
+static void check_half(const struct pv_info *info, uint64_t mapped)
+{
+    while (pv_memory_map(mapped + TABLE_SPAN, 0, PAGE, true) == 0) // what a table is left for
+        mapped += TABLE_SPAN;
+    const uint64_t edge = mapped + TABLE_SPAN - PAGE;
+    const int64_t half = pv_memory_map(edge, 0, 2 * PAGE, true);
+    const bool unchanged = pv_memory_map(edge, 0, PAGE, true) == 0;
+    pv_printf("%s: half a mapping: %s, %s\n", info->name, pv_error_name(half),
+              unchanged ? "nothing changed" : "changed");
+}
 
 int main(const struct pv_info *info, uint32_t agent)
 {
@@ -25,6 +38,7 @@ int main(const struct pv_info *info, uint32_t agent)
         return 1;
     }
     pv_printf("%s: quota used up after %lu maps\n", info->name, maps);
+    check_half(info, address - 2 * SPACING);
     for (int i = 0; i < EXTRA; i++, address += SPACING) {
         if (address >= PV_USER_MAP_MAX)
             address = PV_USER_MAP_MIN + SPACING / 2;

@@ -44,9 +44,9 @@ class Boots:
         """Starts a machine and waits for its shell."""
         return self.start(**options).wait_for_shell()
 
-    def grub(self, config=images.MONITOR, files=("monitor.elf",), cmdline="", **options):
+    def grub(self, configuration=images.MONITOR, files=("monitor.elf",), cmdline="", **options):
         """The shell of a machine that GRUB starts from an ISO with this configuration and these files."""
-        return self(boot="grub", iso=self.images.iso(config, files, cmdline), **options)
+        return self(boot="grub", iso=self.images.iso(configuration, files, cmdline), **options)
 
     def close(self):
         alarms = []

@@ -7,6 +7,7 @@
 Lines of other personalities and of the log may appear at any time. Shell.run leaves them out and keeps them in
 Shell.background; a prompt that is only drawn again after such a line is not taken for a new one.
 """
+import itertools
 import json
 import re
 import socket
@@ -17,8 +18,9 @@ import pexpect.fdpexpect
 
 PROMPT = "polyvisor> "
 TIMEOUT = 120                           # seconds for anything; much more than an answer takes on a slow computer
-# A new prompt follows a line end at once; one that is drawn again begins with a carriage return.
-NEW_PROMPT = re.compile(rb"\r\n" + PROMPT.encode())
+# A new prompt follows a line end at once, or the pager's question, erased; one that is drawn again follows a carriage
+# return.
+NEW_PROMPT = re.compile(rb"(?:\r\n|\r\x1b\[K)" + PROMPT.encode())
 PANIC = re.compile(rb"\*\*\* Polyvisor [^\r\n]*: panic on core [^\r\n]*\r\n")
 PANIC_PROMPT = re.compile(rb"\r\npanic> ")
 LOG_LINE = re.compile(r"\[ *\d+\.\d{6}\] ")
@@ -26,6 +28,9 @@ BACKGROUND_LINE = re.compile(r"\[ *\d+\.\d{6}\] |\[[A-Za-z0-9._-]{1,31}\] ")
 CTRL_C, CTRL_RIGHT_BRACKET = "\x03", "\x1d"
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
 HOME, END, DELETE = "\x1b[H", "\x1b[F", "\x1b[3~"
+
+
+_words = itertools.count(1)
 
 
 class ConsoleError(AssertionError):
@@ -170,8 +175,8 @@ class Shell:
 
     def resynchronise(self):
         """Finds the prompt again after input that was not waited for, some of which may have been lost."""
-        for attempt in range(50):
-            word = f"resynchronise-{attempt}"
+        for _ in range(50):
+            word = f"word-{next(_words)}"               # a new one: the noise may contain keys that bring old lines back
             self.send(f"{CTRL_C}{word}\r")
             answer = re.compile(f"{word}: no such command; help lists them\r\n{PROMPT}".encode())
             if self._connection.expect_list([answer, PANIC, pexpect.EOF, pexpect.TIMEOUT], timeout=5) != 3:

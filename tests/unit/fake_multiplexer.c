@@ -221,7 +221,7 @@ void fake_reset(void)
     fake.info =
         (struct pv_info){.magic = PV_INFO_MAGIC, .abi_version = PV_ABI_VERSION, .agent_count = 2, .cores = {0, 1}};
     fake.info.tsc_hz = 1000000000;
-    fake.sched = (struct pv_sched_info){.slice_us = 1000, .slice_ticks = 1000000};
+    fake.sched = (struct pv_sched_info){.slice_us = 999, .slice_ticks = 999999};
     fake.machine = (struct pv_machine_info){.cores = 2, .tsc_hz = 1000000000, .version = "1.0-test", .loader = "none"};
     fake.core_count = 2;
     for (uint32_t i = 0; i < fake.core_count; i++)

@@ -207,12 +207,12 @@ static void counts_exits(void **state)
 static void shows_scheduling(void **state)
 {
     (void)state;
-    expect("sched", "policy  weighted\nslice   1.000 ms (1000000 ticks)\n\nname             state    weight cores\n"
+    expect("sched", "policy  weighted\nslice   1.000 ms (999999 ticks)\n\nname             state    weight cores\n"
                     "monitor          running     100 0-1\n");
     fake.sched.policy = PV_POLICY_FRAME;
     fake.sched.frame_slots = 5;
-    expect("sched", "policy  frame\nslice   1.000 ms (1000000 ticks)\nframe   5 slots in the configuration's table\n");
-    expect_json("sched --json", "{\"policy\":\"frame\",\"slice_us\":1000,\"slice_ticks\":1000000,\"frame_slots\":5,"
+    expect("sched", "policy  frame\nslice   1.000 ms (999999 ticks)\nframe   5 slots in the configuration's table\n");
+    expect_json("sched --json", "{\"policy\":\"frame\",\"slice_us\":1000,\"slice_ticks\":999999,\"frame_slots\":5,"
                                 "\"personalities\":[{\"name\":\"monitor\",\"state\":\"running\",\"weight\":100,"
                                 "\"cores\":[0,1]},");
 }

@@ -115,8 +115,9 @@ static void divides_without_overflow(void **state)
     assert_int_equal(text_permille(UINT64_MAX / 2 + 1, UINT64_MAX), 500);
     assert_int_equal(text_microseconds(100, 0), 0);
     assert_int_equal(text_microseconds(3500, 3500000000), 1);
+    assert_int_equal(text_microseconds(50000, 50003636), 1000); // a rate as it is measured
     assert_int_equal(text_microseconds(UINT64_MAX, 1000000), UINT64_MAX);
-    assert_int_equal(text_microseconds(UINT64_C(1) << 60, 4000000000), UINT64_C(288230376151711));
+    assert_int_equal(text_microseconds(UINT64_C(1) << 60, 4000000000), UINT64_C(288230376151712));
 }
 
 static void names_every_state(void **state)

@@ -21,8 +21,9 @@ enum {
     PV_FILE_SIZE = 128,
     PV_ARGS_SIZE = 1024,
     PV_WHY_SIZE = 160,
-    PV_MAX_MODULES = 16,     ///< a personality
-    PV_CONSOLE_SIZE = 32768, ///< bytes of output that the multiplexer keeps for a personality's console
+    PV_MAX_MODULES = 16,      ///< a personality
+    PV_MAP_MAX_PAGES = 16384, ///< pages (of any size that fits) that one PV_SYS_MEMORY_MAP maps at most
+    PV_CONSOLE_SIZE = 32768,  ///< bytes of output that the multiplexer keeps for a personality's console
 };
 
 /// Fixed places in a personality's address space. Its image may be linked anywhere from PV_IMAGE_MIN to PV_IMAGE_MAX.
@@ -69,7 +70,7 @@ enum pv_syscall {
         6, ///< (agent, events): makes PV_EVENT_USER* events pending for an agent of the same personality
     /// (address, pool offset, bytes, writable 0/1): maps a part of the pool once more, in [PV_USER_MAP_MIN,
     /// PV_USER_MAP_MAX). Addresses and sizes are multiples of 4 KiB, nothing may be mapped there yet. Page tables come
-    /// from the quota.
+    /// from the quota. At most PV_MAP_MAX_PAGES pages. On an error nothing has changed.
     PV_SYS_MEMORY_MAP = 7,
     PV_SYS_DEBUG = 8, ///< (enum pv_debug, argument, argument, buffer, bytes): see enum pv_debug
 };

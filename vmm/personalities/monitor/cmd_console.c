@@ -26,6 +26,17 @@ static void run_attach(const struct call *call)
         terminal_wait_for_return();
 }
 
+/// Kept output without what could act on the terminal: it may make the terminal answer, which would be typed into the shell.
+static void out_harmless(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char byte = (unsigned char)text[i];
+        const bool control = (byte < ' ' && byte != '\n' && byte != '\t') || (byte >= 0x7f && byte < 0xa0);
+        if (byte != '\r')
+            out_sink(NULL, control ? "." : text + i, 1);
+    }
+}
+
 static void run_console(const struct call *call)
 {
     const struct pv_personality_info *personality = call_personality(call, 0);
@@ -35,7 +46,7 @@ static void run_console(const struct call *call)
     const char *text;
     const size_t size = query_text(PV_DEBUG_CONSOLE, personality->id, &text);
     if (!call->json) {
-        out_sink(NULL, text, size);
+        out_harmless(text, size);
         if (size > 0 && text[size - 1] != '\n')
             out("\n");
         return;

@@ -9,12 +9,19 @@
 
 enum { SLICE_MIN_US = 100, SLICE_MAX_US = 1000000, WEIGHT_MAX = 10000 }; // as in the configuration
 
-static void print_sched(const struct pv_sched_info *sched)
+/// The slice in microseconds, as it was asked for: the ticks were cut to whole ones.
+static uint64_t slice_us(const struct pv_sched_info *sched, uint64_t hz)
 {
+    return text_microseconds(sched->slice_ticks, hz);
+}
+
+static void print_sched(const struct pv_sched_info *sched, uint64_t hz)
+{
+    const uint64_t us = slice_us(sched, hz);
     const struct pv_personality_info *list;
     const size_t count = query_personalities(&list);
     out("policy  %s\n", text_policy(sched->policy));
-    out("slice   %u.%03u ms (%lu ticks)\n", sched->slice_us / 1000, sched->slice_us % 1000, sched->slice_ticks);
+    out("slice   %lu.%03lu ms (%lu ticks)\n", us / 1000, us % 1000, sched->slice_ticks);
     if (sched->frame_slots > 0)
         out("frame   %u slots in the configuration's table\n", sched->frame_slots);
     out("\nname             state    weight cores\n");
@@ -25,14 +32,14 @@ static void print_sched(const struct pv_sched_info *sched)
     }
 }
 
-static void json_sched(const struct pv_sched_info *sched)
+static void json_sched(const struct pv_sched_info *sched, uint64_t hz)
 {
     const struct pv_personality_info *list;
     const size_t count = query_personalities(&list);
     struct json json;
     call_json_begin(&json);
     json_string(&json, "policy", text_policy(sched->policy));
-    json_number(&json, "slice_us", sched->slice_us);
+    json_number(&json, "slice_us", slice_us(sched, hz));
     json_number(&json, "slice_ticks", sched->slice_ticks);
     json_number(&json, "frame_slots", sched->frame_slots);
     json_open(&json, "personalities", '[');
@@ -51,9 +58,9 @@ static void json_sched(const struct pv_sched_info *sched)
 static void show(const struct call *call)
 {
     if (call->json)
-        json_sched(query_sched());
+        json_sched(query_sched(), call->info->tsc_hz);
     else
-        print_sched(query_sched());
+        print_sched(query_sched(), call->info->tsc_hz);
 }
 
 /// Says what was changed, or why not; for a program, how things are now.
@@ -64,7 +71,7 @@ static void finish(const struct call *call, int64_t result, const char *what)
     else if (result < 0)
         call_fail_error(call, what, result);
     else if (call->json)
-        json_sched(query_sched());
+        json_sched(query_sched(), call->info->tsc_hz);
     else
         out("%s\n", what);
 }

@@ -112,10 +112,11 @@ static void draw(uint64_t ticks, uint64_t hz)
     const size_t rows = out_settings.rows > OTHER_ROWS + 2 * LEAST ? out_settings.rows - OTHER_ROWS : 2 * LEAST;
     const size_t cores = running_cores() < rows / 2 ? running_cores() : rows / 2;
     const struct pv_sched_info *sched = query_sched();
+    const uint64_t slice_us = text_microseconds(sched->slice_ticks, hz);
     char up[TEXT_TIME_MAX];
     text_seconds(up, pv_tsc() - query_machine()->tsc_entry, hz);
-    out(HOME "up %s s; policy %s, slice %u.%03u ms; any key ends this", up, text_policy(sched->policy),
-        sched->slice_us / 1000, sched->slice_us % 1000);
+    out(HOME "up %s s; policy %s, slice %lu.%03lu ms; any key ends this", up, text_policy(sched->policy),
+        slice_us / 1000, slice_us % 1000);
     end_line();
     end_line();
     print_cores(cores, hz);

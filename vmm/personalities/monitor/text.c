@@ -63,8 +63,8 @@ uint64_t text_microseconds(uint64_t ticks, uint64_t hz)
         return 0;
     const uint64_t seconds = ticks / hz;
     const uint64_t rest = ticks % hz;
-    // rest < hz, so this fits for every rate below 2^44 Hz.
-    return seconds * PER_SECOND + rest * PER_SECOND / hz;
+    // rest < hz, so this fits for every rate below 2^43 Hz.
+    return seconds * PER_SECOND + (rest * PER_SECOND + hz / 2) / hz;
 }
 
 void text_seconds(char text[TEXT_TIME_MAX], uint64_t ticks, uint64_t hz)

@@ -18,7 +18,7 @@ void text_cores(char text[TEXT_CORES_MAX], uint64_t cores);
 uint64_t text_permille(uint64_t part, uint64_t whole);
 /// The same as "61.2%".
 void text_percent(char text[TEXT_PERCENT_MAX], uint64_t part, uint64_t whole);
-/// Microseconds that so many ticks take; 0 when the rate is not known.
+/// Microseconds that so many ticks take, to the nearest; 0 when the rate is not known.
 uint64_t text_microseconds(uint64_t ticks, uint64_t hz);
 
 /// Seconds that so many ticks take: "0.004", "59.125", and from a thousand on without the fraction.

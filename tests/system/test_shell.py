@@ -1,0 +1,493 @@
+"""The shell: every command, its errors, the line editor, the pager, and input that no person would type."""
+import random
+import re
+
+import pytest
+
+from console import CTRL_C, DELETE, DOWN, END, HOME, LEFT, NEW_PROMPT, PROMPT, RIGHT, UP, render
+from images import MONITOR, find_program, personality
+
+CONFIG = MONITOR + personality("hello", args='"some \\"words\\""') + personality("chatter", args='"40"')
+COMMANDS = ["attach", "config", "console", "cores", "cpu", "crash", "help", "kill", "log", "machine", "mem", "msr", "peek",
+            "poweroff", "ps", "reboot", "restart", "set", "version"]
+# Those that take --json, with arguments where they need some, and the keys of their answer.
+LISTINGS = {
+    "config": {"text", "errors"},
+    "console hello": {"personality", "dropped", "text"},
+    "cores": {"cores"},
+    "cpu": {"core", "vendor", "brand", "family", "model", "stepping", "signature", "microcode", "physical_bits",
+            "linear_bits", "features", "vmx", "arch_capabilities", "errata"},
+    "log": {"log"},
+    "machine": {"version", "loader", "debug_build", "config_broken", "cores", "tsc_hz", "tsc_source", "slice_ticks",
+                "loader_ticks", "ready_ticks", "prompt_ticks"},
+    "mem": {"totals", "regions"},
+    "msr IA32_EFER": {"core", "msr", "name", "value"},
+    "peek 0x200000": {"address", "bytes", "hex"},
+    "ps": {"personalities"},
+    "version": {"version", "abi"},
+}
+ERRORS = {
+    "nonsense": "nonsense: no such command; help lists them",
+    "Help": "Help: no such command; help lists them",
+    "help nonsense": "help: there is no command 'nonsense'",
+    "help cpu cores": "help: has no use for 'cores': it takes [COMMAND]",
+    "help --jsn": "help: does not know the option '--jsn'",
+    "cores --jsn": "cores: does not know the option '--jsn'; it knows --json",
+    "cores 1": "cores: has no use for '1': it takes [--json]",
+    "cpu 2": "cpu: there is no core 2; cores lists them",
+    "cpu 64": "cpu: core 64 is too large: at most 0x3f",
+    "cpu features nonsense": "cpu: 'nonsense' is neither a core nor one of features, vmx, errata",
+    "msr": "msr: needs more arguments: msr [CORE] NUMBER|NAME [--json]",
+    "msr 0 1 2": "msr: has no use for '2': it takes [CORE] NUMBER|NAME [--json]",
+    "msr nonsense": "msr: there is no MSR named 'nonsense' here; Tab lists the names, any number can be given",
+    "msr 0x100000000": "msr: MSR number 0x100000000 is too large: at most 0xffffffff",
+    "msr 2 0x10": "msr: there is no core 2; cores lists them",
+    "msr 0x12345678": "msr 0x12345678: core 0 has no such MSR (#GP)",
+    "msr 1 0x12345678": "msr 0x12345678: core 1 has no such MSR (#GP)",
+    "peek": "peek: needs more arguments: peek ADDRESS [BYTES] [--json]",
+    "peek 12q": "peek: address '12q': expected a decimal number, or a hexadecimal one after 0x",
+    "peek 0x10000000000000": "peek: address 0x10000000000000 is too large: at most 0xfffffffffffff",
+    "peek 0x200000 4097": "peek: number of bytes 4097 is too large: at most 0x1000",
+    "peek 0": "peek: there is no RAM at 0x0 to 0x3f",
+    "peek 0xfee00000 4": "peek: there is no RAM at 0xfee00000 to 0xfee00003",
+    "peek 0x8000000000 1": "peek: there is no RAM at 0x8000000000 to 0x8000000000",
+    "ps nobody": "ps: there is no personality 'nobody'; ps lists them",
+    "ps hello chatter": "ps: has no use for 'chatter': it takes [NAME] [--json]",
+    "console": "console: needs more arguments: console NAME [--json]",
+    "console nobody": "console: there is no personality 'nobody'; ps lists them",
+    "attach": "attach: needs more arguments: attach NAME",
+    "kill": "kill: needs more arguments: kill NAME",
+    "restart nobody": "restart: there is no personality 'nobody'; ps lists them",
+    "log three": "log: number of lines 'three': expected a decimal number, or a hexadecimal one after 0x",
+    "set columns": "set: needs a value for columns",
+    "set columns 5": "set: columns must be at least 20",
+    "set rows 1001": "set: rows 1001 is too large: at most 0x3e8",
+    "set pager maybe": "set: pager is on or off, not 'maybe'",
+    "set colour red": "set: there is no setting 'colour': pager, rows, columns",
+    "poweroff now": "poweroff: has no use for 'now': it takes no arguments",
+    "reboot -f": "reboot: does not know the option '-f'",
+    "crash": "crash: only a debug build can do that (make DEBUG=1)",
+    "crash nicely": "crash: 'nicely' is not a way to crash: page, divide, stack, ud, nmi",
+    "version 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16": "version: more than 16 words",
+}
+
+
+@pytest.fixture(scope="class")
+def shell(class_boot):
+    # An MSR that Bochs does not know is an error here, as on a real processor.
+    shell = class_boot.grub(CONFIG, ["monitor.elf", "hello.elf", "chatter.elf"], emu="bochs", cores=2, mem="512M",
+                            config=["cpu: ignore_bad_msrs=0"])
+    for name in ("hello", "chatter"):
+        shell.wait_for_state(name, "exited")
+    shell.wait_until(lambda: shell.answers() or any("line 40 of 40" in line for line in shell.transcript()),
+                     "all has been printed that will be")
+    return shell
+
+
+@pytest.mark.xdist_group("commands")
+class TestCommands:
+    def test_banner(self, shell):
+        version = shell.json("version")
+        assert f"\nPolyvisor {version['version']}, ABI {version['abi']}\n" in shell.boot_text
+        assert "\n2 cores, in VMX operation: 0-1\n" in shell.boot_text
+        assert re.search(r"^personalities: monitor \(running\), hello \(\w+\), chatter \(\w+\)$", shell.boot_text, re.M)
+        assert "\nhelp lists the commands." in shell.boot_text
+        assert "configuration is wrong" not in shell.boot_text
+
+    def test_help(self, shell):
+        text = shell.run("help")
+        listed, _, hint = text.partition("\n\n")
+        assert [line.split()[0] for line in listed.splitlines()] == COMMANDS
+        assert hint.startswith("help COMMAND tells more")
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_of(self, shell, command):
+        usage, summary, *_ = lines = shell.run(f"help {command}").splitlines()
+        assert usage.split()[0] == command and summary.startswith("  ") and len(summary) > 12
+        takes_json = command in {listing.split()[0] for listing in LISTINGS}
+        assert ("With --json, the answer is one line of JSON." in lines) == takes_json == ("[--json]" in usage)
+
+    @pytest.mark.parametrize("command", LISTINGS)
+    def test_json(self, shell, command):
+        assert set(shell.json(command)) == LISTINGS[command]
+
+    @pytest.mark.parametrize("command", LISTINGS)
+    def test_text(self, shell, command):
+        text = shell.run(command)
+        assert command == "log" or len(text) > 10      # lines of the log are left out by run()
+        assert "--json" not in text
+
+    @pytest.mark.parametrize("command", ERRORS)
+    def test_error(self, shell, command):
+        assert shell.run(command) == ERRORS[command]
+
+    @pytest.mark.parametrize("command", [command for command in ERRORS if command.split()[0] in
+                                         {listing.split()[0] for listing in LISTINGS} and "--" not in command
+                                         and len(command.split()) < 16])
+    def test_error_in_json(self, shell, command):
+        assert shell.json(command) == {"error": ERRORS[command]}
+
+    def test_json_where_there_is_none(self, shell):
+        """The error is in the form that was asked for."""
+        assert shell.json("help") == {"error": "help: does not know the option '--json'"}
+        assert shell.json("reboot") == {"error": "reboot: does not know the option '--json'"}
+
+    def test_words(self, shell):
+        assert shell.run("") == ""
+        assert shell.run("   ") == ""
+        assert shell.run("  version  ") == shell.run("version")
+
+    def test_cores(self, shell):
+        assert [core["bsp"] for core in shell.cores()] == [True, False]
+        title, first, second = shell.run("cores").splitlines()
+        assert title.split()[:5] == ["core", "apic", "state", "vmxon", "vmxoff"]
+        assert [row.split()[:5] for row in (first, second)] == [["0", "0*", "vmx", "1", "0"], ["1", "1", "vmx", "1", "0"]]
+
+    def test_cpu(self, shell):
+        answer = shell.json("cpu 1")
+        assert (answer["core"], answer["vendor"], answer["family"], answer["model"]) == (1, "GenuineIntel", 6, 0x55)
+        assert answer["features"]["vmx"] and answer["features"]["smep"] and not answer["features"]["hypervisor"]
+        assert answer["vmx"]["revision"] and answer["vmx"]["region_size"] == 4096
+        assert any(erratum["applies"] for erratum in answer["errata"])
+        assert "vmx" not in shell.json("cpu features") and "features" not in shell.json("cpu vmx errata")
+        text = shell.run("cpu vmx")
+        assert re.search(r"^ +1  yes +enable EPT$", text, re.M) and re.search(r"^ +7  yes +unrestricted guest$", text, re.M)
+        assert "features:" not in text
+
+    def test_feature_control(self, shell):
+        """The firmware left it unlocked; VMX outside SMX was set, and it was locked."""
+        for core in (0, 1):
+            assert shell.json(f"msr {core} IA32_FEATURE_CONTROL")["value"] == "0x5"
+
+    def test_msr(self, shell):
+        by_name, by_number = shell.json("msr ia32_efer"), shell.json("msr 0xc0000080")
+        assert by_name == by_number == shell.json("msr 3221225600")
+        assert by_name["name"] == "IA32_EFER"
+        efer = int(by_name["value"], 16)
+        assert efer & 0xd01 == 0xd00, "long mode and NX; no SYSCALL in root operation"
+        assert shell.json("msr 1 IA32_EFER") == {**by_name, "core": 1}
+        assert int(shell.json("msr 1 IA32_APIC_BASE")["value"], 16) & 0x100 == 0, "core 1 did not boot the machine"
+        assert shell.run("msr IA32_EFER").startswith("core 0  0xc0000080 IA32_EFER = 0x0000000000000d00\n")
+
+    def test_mem(self, shell):
+        answer = shell.json("mem")
+        regions = answer["regions"]
+        for region, following in zip(regions, regions[1:]):
+            assert region["base"] + region["size"] <= following["base"], "in order, without overlaps"
+        for kind, total in answer["totals"].items():
+            assert total == sum(region["size"] for region in regions if region["kind"] == kind)
+        owners = {(region["owner"], region["kind"]) for region in regions}
+        assert {("hello", "pool"), ("hello", "quota"), ("hello.elf", "module"), ("configuration", "module")} <= owners
+
+    def test_peek(self, shell):
+        """The memory of a module holds the file."""
+        (module,) = [region for region in shell.json("mem")["regions"] if region["owner"] == "hello.elf"]
+        contents = find_program("hello.elf").read_bytes()
+        answer = shell.json(f"peek {module['base']} 4096")
+        assert (answer["bytes"], bytes.fromhex(answer["hex"])) == (4096, contents[:4096])
+        answer = shell.json(f"peek {module['base'] + 4097:#x} 3")
+        assert bytes.fromhex(answer["hex"]) == contents[4097:4100]
+        first, second = shell.run(f"peek {module['base']} 20").splitlines()
+        assert first.split()[1:5] == ["7f", "45", "4c", "46"] and first.endswith(".ELF............")
+        assert len(second.split()) == 1 + 4 + 1
+
+    def test_peek_past_the_end(self, shell):
+        """Up to the last byte, and not one further."""
+        last = max((region for region in shell.json("mem")["regions"] if region["kind"] == "free"),
+                   key=lambda region: region["base"])
+        end = last["base"] + last["size"]
+        assert shell.json(f"peek {end - 16} 16")["bytes"] == 16
+        assert shell.json(f"peek {end - 16} 17")["error"].startswith("peek: there is no RAM at ")
+
+    def test_log(self, shell):
+        log = shell.json("log")["log"]
+        assert all(re.match(r"\[ *\d+\.\d{6}\] ", line) for line in log)
+        assert "core 1: APIC id 1, in VMX operation" in shell.log()
+        assert shell.json("log 2")["log"] == log[-2:]
+        assert shell.json("log 0")["log"] == []
+        assert shell.json("log 100000")["log"] == log
+        shell.background.clear()
+        shell.run("log 3")
+        assert shell.background == log[-3:]
+
+    def test_config(self, shell):
+        assert shell.json("config") == {"text": CONFIG, "errors": []}
+        assert shell.run("config") == CONFIG.rstrip("\n")
+
+    def test_console(self, shell):
+        text = shell.json("console hello")["text"]
+        assert 'args "some "words""' in text
+        assert shell.run("console hello") == text.rstrip("\n")
+
+    def test_set(self, shell):
+        assert shell.run("set") == "pager off\nrows 24\ncolumns 80"
+        shell.run("set rows 50")
+        shell.run("set columns 132")
+        assert shell.run("set") == "pager off\nrows 50\ncolumns 132"
+        shell.run("set rows 24")
+        shell.run("set columns 80")
+
+    def test_monitor_is_not_harmed(self, shell):
+        assert shell.personality("monitor")["restarts"] == 0
+
+
+class Typist:
+    """Types keys, then Enter, and checks what line the shell had before it."""
+
+    def __init__(self, shell):
+        self.shell = shell
+
+    def types(self, keys, line):
+        self.shell.send(keys + "\r")
+        return self.shell.result(line)
+
+
+@pytest.mark.xdist_group("editing")
+class TestLineEditor:
+    @pytest.fixture
+    def typist(self, shell):
+        return Typist(shell)
+
+    KEYS = {
+        "backspace": "versiin" + LEFT + "\x7f" + "o",
+        "ctrl-h": "versiin" + LEFT + "\b" + "o",
+        "home": "ersion" + HOME + "v",
+        "end": "ersion\x01v" + END + RIGHT,
+        "delete": "vversion" + HOME + DELETE,
+        "ctrl-a-d": "vversion\x01\x04",
+        "insert": "sion" + LEFT * 9 + "ver",
+        "ctrl-k": "version garbage" + LEFT * 8 + "\x0b",
+        "ctrl-u": "garbage version" + LEFT * 7 + "\x15",
+        "ctrl-w": "version garbage  \x17\x17version",
+        "all-gone": "one two\x15version",
+        "twice-home": "on" + HOME + "si" + HOME + "ver",
+        "ctrl-left": "sion\x1b[1;5Dver",
+        "alt-b": "sion\x1bbver",
+        "ctrl-b-f": "version x\x02\x02\x06\x7f\x04",
+        "unknown": "version\x1b[200~\x1b[99X",         # they do nothing
+        "other-home-end": "ersion\x1bOHv\x1bOF",
+    }
+
+    @pytest.mark.parametrize("name", KEYS)
+    def test_keys(self, typist, name):
+        assert typist.types(self.KEYS[name], "version").startswith("Polyvisor ")
+
+    def test_cursor_stays_in_the_line(self, typist):
+        assert typist.types(RIGHT * 5 + "version" + LEFT * 20 + RIGHT * 40 + DELETE * 3, "version").startswith("Polyvisor ")
+
+    def test_history(self, typist):
+        typist.shell.run("set rows 24")
+        typist.shell.run("set columns 80")
+        typist.types(UP, "set columns 80")
+        typist.types(UP + UP, "set rows 24")
+        typist.types(UP + UP + UP + DOWN + DOWN, "set rows 24")
+        typist.types("draft" + UP + DOWN + "\x15version", "version")
+        typist.types("\x10", "version")
+        typist.types("\x10\x0e" + "version", "version")
+        assert typist.types(UP + "\x7f" * 7 + "mem --jsn", "mem --jsn").startswith("mem: does not know the option")
+
+    def test_history_keeps_a_repeated_line_once(self, typist):
+        for command in ("set rows 24", "version", "version", "version"):
+            typist.shell.run(command)
+        typist.types(UP + UP, "set rows 24")
+
+    def test_history_ends(self, typist):
+        typist.shell.run("set rows 24")
+        typist.types(DOWN * 3 + UP, "set rows 24")
+        for _ in range(70):
+            typist.shell.run("version")
+        typist.shell.send(UP * 100 + CTRL_C)
+        typist.shell.result()
+
+    COMPLETIONS = {
+        "command": ("vers\t", "version "),
+        "personality": ("kill hel\t", "kill hello "),
+        "other-personality": ("restart chat\t", "restart chatter "),
+        "option": ("cores --\t", "cores --json "),
+        "topic": ("cpu er\t", "cpu errata "),
+        "setting": ("set p\ton", "set pager on"),
+        "help": ("help ver\t", "help version "),
+        "msr": ("msr IA32_EF\t", "msr IA32_EFER "),
+        "nothing": ("xyz\t", "xyz"),
+        "twice": ("co\tre\t", "cores "),
+        "within": ("ersion" + HOME + "v\t", "version ersion"),
+    }
+
+    @pytest.mark.parametrize("name", COMPLETIONS)
+    def test_completion(self, typist, name):
+        keys, line = self.COMPLETIONS[name]
+        typist.shell.send(keys + END + "#")
+        before, _ = typist.shell.expect("#")
+        assert render(PROMPT.encode() + before)[-1] == PROMPT + line
+        typist.shell.send("\x7f" + CTRL_C)
+        typist.shell.result()
+
+    def test_completion_lists_candidates(self, typist):
+        typist.shell.send("co\t\t")
+        before, _ = typist.shell.expect(re.compile(rb"\r\n\r" + PROMPT.encode() + rb"co\x1b"))
+        assert render(before)[-1].split() == ["config", "console", "cores"]
+        typist.shell.send(CTRL_C)
+        typist.shell.result()
+
+    def test_dropping_a_line(self, typist):
+        typist.shell.send("poweroff" + CTRL_C)
+        assert typist.shell.result() == ""
+        typist.shell.answers()
+
+    def test_end_of_input(self, typist):
+        typist.shell.send("\x04")
+        assert typist.shell.result() == "The shell does not end; poweroff and reboot do."
+
+    def test_clearing_the_screen(self, typist):
+        typist.shell.send("vers\x0c")
+        typist.shell.expect("\x1b[H\x1b[2J\r" + PROMPT + "vers")
+        typist.shell.send("ion\r")
+        typist.shell.expect("Polyvisor ")
+        typist.shell.result()
+
+    def test_return_and_line_feed_are_one_enter(self, typist):
+        typist.shell.send("set rows 24\r\n")
+        typist.shell.result("set rows 24")
+        typist.shell.send("version\n")
+        assert typist.shell.result("version").startswith("Polyvisor ")
+
+    def test_lines_from_elsewhere(self, typist):
+        """What others print does not disturb what is being typed."""
+        shell = typist.shell
+        shell.run("restart chatter")
+        shell.send("vers")
+        shell.expect("[chatter] line 40 of 40\r\n")
+        shell.expect(PROMPT + "vers")
+        shell.send("ion\r")
+        shell.expect("Polyvisor ")
+        shell.result()
+        assert shell.wait_for_state("chatter", "exited")["exit_code"] == 0
+
+    def test_long_lines(self, typist):
+        """Longer than the terminal is wide, as long as can be, and longer."""
+        shell = typist.shell
+        word = "w" * 200
+        shell.send(word + "\r")
+        shell.expect(word + ": no such command; help lists them")
+        shell.result()
+        longest = "l" * 511
+        shell.send(longest + "more\r")
+        shell.expect("\a")
+        shell.expect(longest + ": no such command; help lists them")
+        shell.result()
+        shell.send(UP)
+        shell.send(HOME + "version " + END + LEFT * 20 + CTRL_C)
+        shell.result()
+        shell.answers()
+
+
+@pytest.mark.xdist_group("editing")
+class TestPager:
+    MORE = "--more-- (space: page, Enter: line, q: stop)"
+
+    @pytest.fixture
+    def paged(self, shell):
+        shell.run("set rows 10")
+        shell.run("set pager on")
+        yield shell
+        shell.resynchronise()
+        shell.run("set pager off")
+
+    @staticmethod
+    def rows(data):
+        """How many rows of 80 columns some output takes."""
+        return sum(max(1, -(-len(line) // 80)) for line in render(data)[:-1])
+
+    def test_pages(self, paged):
+        """Space goes a page on, Enter a line; together the pages are the whole text."""
+        shell = paged
+        shell.send("cpu\r")
+        assert self.rows(shell.expect(self.MORE)[0]) == 1 + 9, "the command itself and a page"
+        shell.send(" ")
+        assert self.rows(shell.expect(self.MORE)[0]) == 9
+        shell.send("\r")
+        assert self.rows(shell.expect(self.MORE)[0]) == 1
+        shell.send("q")
+        assert shell.result() == ""
+        shell.answers()
+
+    def test_nothing_is_lost(self, paged):
+        shell = paged
+        shell.run("set columns 400")
+        shell.run("set pager off")
+        text = shell.run("cpu").splitlines()
+        shell.run("set pager on")
+        shell.send("cpu\r")
+        pieces = []
+        for _ in range(len(text)):
+            before, match = shell.expect(re.compile(b"(" + NEW_PROMPT.pattern + b")|" + re.escape(self.MORE.encode())))
+            pieces.append(before)
+            if match.group(1):
+                break
+            shell.send(" ")
+        assert len(pieces) > 10
+        assert render(b"".join(pieces))[1:] == text
+        shell.run("set columns 80")
+
+    def test_other_keys_do_nothing(self, paged):
+        shell = paged
+        shell.send("cpu\r")
+        shell.expect(self.MORE)
+        shell.send("xyz")
+        shell.send(CTRL_C)
+        shell.result()
+        shell.answers()
+
+    def test_json_is_not_paged(self, paged):
+        shell = paged
+        assert shell.json("cpu")["features"]
+
+    def test_short_output_is_not_paged(self, paged):
+        shell = paged
+        assert shell.run("version").startswith("Polyvisor ")
+
+    def test_lines_from_elsewhere(self, paged):
+        """They appear above the question, which is asked again."""
+        shell = paged
+        shell.run("restart chatter")
+        shell.send("cpu\r")
+        shell.expect(self.MORE)
+        shell.expect("[chatter] line 40 of 40\r\n")
+        shell.expect(self.MORE)
+        shell.send("q")
+        shell.result()
+        shell.answers()
+
+
+@pytest.mark.xdist_group("editing")
+class TestRoughInput:
+    def test_garbage(self, shell):
+        """Bytes of every kind, but Ctrl-]."""
+        source = random.Random(7)
+        for _ in range(20):
+            noise = bytes(byte for byte in source.randbytes(400) if byte != 0x1d)
+            shell.send(noise)
+            shell.resynchronise()
+        shell.answers()
+        assert shell.personality("monitor")["restarts"] == 0
+
+    def test_broken_escape_sequences(self, shell):
+        for sequence in ("\x1b", "\x1b[", "\x1b[1;", "\x1b[99999999999999999999D", "\x1bO", "\x1b[;;;;;;~", "\x1b\x1b\x1b[A"):
+            shell.send(sequence * 3)
+            shell.resynchronise()
+        shell.answers()
+
+    def test_flood_of_one_line(self, shell):
+        shell.send("x" * 20000)
+        shell.resynchronise()
+        shell.answers()
+
+    def test_flood_of_commands(self, shell):
+        shell.send("version\r" * 2000)
+        shell.resynchronise()
+        shell.answers()
+        assert shell.personality("monitor")["restarts"] == 0
+
+    def test_everybody_is_well(self, shell):
+        assert [(core["state"], core["vmxon"], core["vmxoff"]) for core in shell.cores()] == [("vmx", 1, 0)] * 2
+        assert not shell.machine.alarming_lines()
