@@ -4,7 +4,7 @@
 
 extern const char image_hostile16[], image_hostile16_end[], image_hostile64[], image_hostile64_end[];
 
-enum { LOAD_ADDRESS = 0x8000, STACK = 0x8000, TABLES = 0x1000, MAX_RUNS = 12, SHORT = 600, LONG = 60000 };
+enum { LOAD_ADDRESS = 0x8000, STACK = 0x8000, TABLES = 0x1000, MAX_RUNS = 12, SHORT = 4000, LONG = 60000 };
 
 /// What a personality might do about an exit; seldom what it should.
 static void answer_exit(struct player *player, struct pv_vcpu_state *state)
