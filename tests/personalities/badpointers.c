@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Passes pointers and ranges that are not its own to every system call that takes any. Each must answer with an error.
 // Prints "all refused" and exits with code 0, or prints what was not refused and exits with code 1.
+#include <polyvisor/vcpu.h>
+
 #include "personality.h"
 
 PV_PERSONALITY(0);
@@ -103,8 +105,8 @@ static void try_mappings(const struct pv_info *info)
 
 static void try_numbers(const struct pv_info *info)
 {
-    static const uint64_t numbers[] = {
-        9, 100, 0x7fffffff, 0x80000000, UINT32_MAX, UINT64_C(1) << 32, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX};
+    static const uint64_t numbers[] = {PV_SYSCALL_COUNT,  100,       0x7fffffff,        0x80000000, UINT32_MAX,
+                                       UINT64_C(1) << 32, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX};
     expect_error("event_signal", "the agent behind the last", pv_event_signal(info->agent_count, PV_EVENT_USER));
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         expect_error("a system call", "a wild number", pv_syscall(numbers[i], 0, 0, 0, 0, 0));
