@@ -108,6 +108,9 @@ $(BUILD)/tests/%.debug.elf: $(BUILD)/personality/tests/personalities/%.c.o $(P_L
 $(P_ELF) $(TEST_ELF): %.elf: %.debug.elf
 	$(call say,OBJCOPY,$@)$(OBJCOPY) --strip-all $< $@
 
+# ---- what runs in guests ----
+include guests/guests.mk
+
 # ---- EFI loader ----
 include boot/efi/efi.mk
 

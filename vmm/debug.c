@@ -41,7 +41,10 @@ static int64_t list_cores(const struct debug_call *call)
 {
     for (uint32_t i = 0; i < core_count; i++) {
         const struct core *c = &cores[i];
-        struct sched_times times = c->state == PV_CORE_ABSENT ? (struct sched_times){0} : sched_times(c);
+        struct sched_times times = {0};
+        if (c->state != PV_CORE_ABSENT) {
+            times = sched_times(c);
+        }
         struct pv_core_info info = {
             .core = c->id,
             .apic = c->apic_id,

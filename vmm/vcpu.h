@@ -31,6 +31,7 @@ struct register_file {
     uint64_t xcr0;
     struct guest_msrs msrs;
     uint64_t kernel_gs_base;
+    uint64_t cr2;      ///< since the last exit that ring 0 did more about than answering it
     uint64_t debug[4]; ///< DR0 to DR3
     uint64_t dr6;
     bool uses_debug; ///< the guest has touched them: they are swapped too

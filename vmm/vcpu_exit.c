@@ -137,24 +137,24 @@ static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
     uint32_t vector = info & INTERRUPTION_VECTOR;
     struct vmx_exit_events exit;
     struct vmx_event event;
+    bool forced = vector == VECTOR_DB || vector == VECTOR_AC;
     if (vector == VECTOR_MC) {
         panic("#MC machine check in a guest of %s", vcpu->owner->config->name);
     }
-    if (vector >= VECTOR_EXCEPTIONS || (vcpu->wanted_exceptions & 1u << vector)) {
+    if (!forced || (vcpu->wanted_exceptions & 1u << vector)) {
         return false;
     }
     vcpu_read_events(&exit, EXIT_REASON_EXCEPTION_NMI);
-    if (exit.vectoring_info & INTERRUPTION_VALID) {
-        return true; // in the delivery of another event, which is injected again and raises it again
-    }
     if (vector == VECTOR_DB) {
         finish_debug_exception();
     }
-    if (vmx_reflect(&exit, &event)) {
-        vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
-        vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error);
-        vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.length);
+    bool error_codes = vmx_event_error_codes(vmcs_read(VMCS_GUEST_CR0), vcpu->secondary);
+    if (!vmx_reflect(&exit, &event) || !vmx_combine(exit.vectoring_info, error_codes, &event)) {
+        return false; // a triple fault: its personality decides
     }
+    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
+    vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error);
+    vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.length);
     return true;
 }
 
@@ -186,6 +186,8 @@ static void external_interrupt(struct agent *agent)
 static bool absorb(struct core *core, struct agent *agent, struct vcpu *vcpu, uint32_t reason)
 {
     switch (reason) {
+    case EXIT_REASON_CPUID:
+        return absorb_cpuid(vcpu);
     case EXIT_REASON_RDMSR:
         return absorb_rdmsr(vcpu);
     case EXIT_REASON_WRMSR:
@@ -235,20 +237,28 @@ static void refused(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
     vcpu_finish_run(agent, PV_ERR_ENTRY);
 }
 
-/// Every exit but the ones that vcpu_exit handles at once.
-static __attribute__((noinline)) bool other_exit(struct core *core, struct vcpu *vcpu, uint32_t reason)
+/// What is left to do when the same guest may go on: its time may be over (a storm of exits never lets the timer fire), it
+/// may have been kicked, and ring 0 may have taken page faults of its own meanwhile.
+static void go_on(struct core *core, struct agent *agent, struct vcpu *vcpu)
 {
-    struct agent *agent = agent_of(core->main_stack->current);
-    core->loaded_root = vcpu->owner->root; // HOST_CR3
-    core->gdt_wide = true;
-    if (reason & EXIT_REASON_ENTRY_FAILURE) {
-        refused(agent, vcpu, reason);
-        return false;
+    vcpu_check_kick(agent);
+    if (agent->regs.kind == REGS_GUEST && core->stamp >= vcpu->timer_end) {
+        vcpu_timer(agent);
     }
-    vcpu->launched = 1;
-    reason &= EXIT_REASON_BASIC;
-    uint32_t vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_INFO);
-    if (vectoring & INTERRUPTION_VALID) {
+}
+
+/// CR2 is switched neither by VM entry and exit nor, as it changes without a WRMSR, worth a copy at exits that are just answered.
+static void restore_cr2(const struct core *core)
+{
+    const struct regs *current = core->main_stack->current;
+    if (current && current->kind == REGS_GUEST && cpu_read_cr2() != current->guest->registers->cr2) {
+        cpu_write_cr2(current->guest->registers->cr2);
+    }
+}
+
+static void handle(struct core *core, struct agent *agent, struct vcpu *vcpu, uint32_t reason)
+{
+    if (vmcs_read(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID) {
         vcpu_reinject(reason);
     }
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
@@ -259,24 +269,40 @@ static __attribute__((noinline)) bool other_exit(struct core *core, struct vcpu 
         external_interrupt(agent);
     } else if (absorb(core, agent, vcpu, reason)) {
         vcpu->absorbed[reason]++;
-        vcpu_check_kick(agent);
+        go_on(core, agent, vcpu);
     } else {
         deliver(agent, vcpu, reason);
     }
-    return false;
+}
+
+/// Every exit but the ones that vcpu_exit handles at once.
+static __attribute__((noinline)) void other_exit(struct core *core, struct vcpu *vcpu, uint32_t reason)
+{
+    struct agent *agent = agent_of(core->main_stack->current);
+    core->loaded_root = vcpu->owner->root; // HOST_CR3
+    core->gdt_wide = true;
+    vcpu->registers->cr2 = cpu_read_cr2();
+    if (reason & EXIT_REASON_ENTRY_FAILURE) {
+        refused(agent, vcpu, reason);
+    } else {
+        vcpu->launched = 1;
+        handle(core, agent, vcpu, reason & EXIT_REASON_BASIC);
+    }
+    restore_cr2(core);
 }
 
 bool vcpu_exit(struct vcpu *vcpu, struct core *core)
 {
-    core_clock_enter(core, CLOCK_GUEST);
+    uint64_t now = core_clock_enter(core, CLOCK_GUEST);
     uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-    // CPUID cannot interrupt the delivery of an event, and nothing but its guest depends on it.
-    if (reason == EXIT_REASON_CPUID && absorb_cpuid(vcpu)) {
+    // CPUID cannot interrupt the delivery of an event, and nothing but its guest depends on it, unless its time is over.
+    if (reason == EXIT_REASON_CPUID && now < vcpu->timer_end && absorb_cpuid(vcpu)) {
         vcpu->launched = 1;
         vcpu->absorbed[EXIT_REASON_CPUID]++;
         return true;
     }
-    return other_exit(core, vcpu, reason);
+    other_exit(core, vcpu, reason);
+    return false;
 }
 
 void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)

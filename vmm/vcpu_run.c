@@ -169,6 +169,7 @@ void vcpu_switch_in(struct agent *agent)
     }
     vcpu_make_current(core, vcpu);
     core_set_guest(core, vcpu, vcpu->gprs);
+    cpu_write_cr2(vcpu->registers->cr2);
     if (core->loaded_registers != vcpu->registers) {
         swap_registers(core, vcpu->registers);
     }

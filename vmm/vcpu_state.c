@@ -134,7 +134,9 @@ void vcpu_take_event(struct vcpu *vcpu)
         return;
     }
     if (vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID) {
-        set_primary(vcpu, primary | PRIMARY_INTERRUPT_WINDOW); // one event an entry: the interrupted one goes first
+        // One event an entry: the interrupted one goes first.
+        bool nmi = vmx_event_type(event.info) == EVENT_NMI;
+        set_primary(vcpu, primary | (nmi ? PRIMARY_NMI_WINDOW : PRIMARY_INTERRUPT_WINDOW));
         return;
     }
     struct vmx_event_context context = {

@@ -117,6 +117,7 @@ enum {
     VECTOR_DF = 8,
     VECTOR_GP = 13,
     VECTOR_PF = 14,
+    VECTOR_AC = 17,
     VECTOR_MC = 18,
     VECTOR_EXCEPTIONS = 32, ///< external interrupts from here on
     /* ours */

@@ -7,11 +7,11 @@
 enum { GUEST_SIZE = 0x10000, CODE = 0x1000, PORT_EXIT = 30, HLT_EXIT = 12, MAX_EXITS = 16 };
 
 static const uint8_t code[] = {
-    0xb8, 0x34, 0x12,       // mov ax, 0x1234
-    0xba, 0xe9, 0x00,       // mov dx, 0xe9
-    0xee,                   // out dx, al
-    0xf4,                   // hlt
-    0xeb, 0xfd,             // jmp to the hlt
+    0xb8, 0x34, 0x12, // mov ax, 0x1234
+    0xba, 0xe9, 0x00, // mov dx, 0xe9
+    0xee,             // out dx, al
+    0xf4,             // hlt
+    0xeb, 0xfd,       // jmp to the hlt
 };
 
 static int64_t call(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
@@ -36,7 +36,10 @@ int main(const struct pv_info *info, uint32_t agent)
     state->segment[PV_CS] = (struct pv_segment){.limit = 0xffff, .access = 0x9b};
     for (int i = 0; i < PV_SEGMENTS; i++) {
         if (i != PV_CS) {
-            state->segment[i] = (struct pv_segment){.limit = 0xffff, .access = i == PV_LDTR ? 0x82 : i == PV_TR ? 0x8b : 0x93};
+            state->segment[i] = (struct pv_segment){.limit = 0xffff,
+                                                    .access = i == PV_LDTR ? 0x82
+                                                              : i == PV_TR ? 0x8b
+                                                                           : 0x93};
         }
     }
     state->gdtr.limit = state->idtr.limit = 0xffff;
@@ -45,8 +48,8 @@ int main(const struct pv_info *info, uint32_t agent)
     state->dirty = PV_GROUP_RIP | PV_GROUP_SEGMENTS;
     for (int i = 0; i < MAX_EXITS; i++) {
         int64_t result = call(PV_SYS_VCPU_RUN, (uint64_t)vcpu, 0, 0, 0, 0);
-        pv_printf("run %ld: exit reason %u, qualification 0x%lx, rip 0x%lx, rax 0x%lx, entry error 0x%x\n", result, state->exit_reason,
-                  state->exit_qualification, state->rip, state->gpr[PV_RAX], state->entry_error);
+        pv_printf("run %ld: exit reason %u, qualification 0x%lx, rip 0x%lx, rax 0x%lx, entry error 0x%x\n", result,
+                  state->exit_reason, state->exit_qualification, state->rip, state->gpr[PV_RAX], state->entry_error);
         if (result != PV_RUN_EXIT || state->exit_reason == HLT_EXIT) {
             return result == PV_RUN_EXIT ? 0 : 1;
         }

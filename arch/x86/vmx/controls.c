@@ -146,7 +146,6 @@ bool vmx_saves_preemption_timer(const struct vmx_caps *caps)
 
 uint32_t vmx_exception_bitmap(uint32_t wanted)
 {
-    enum { VECTOR_AC = 17 };
     return wanted | UINT32_C(1) << VECTOR_DB | UINT32_C(1) << VECTOR_AC | UINT32_C(1) << VECTOR_MC;
 }
 

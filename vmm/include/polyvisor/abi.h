@@ -154,15 +154,16 @@ enum pv_debug {
     PV_DEBUG_ATTACH = 13, ///< (op, personality): the terminal is its console until Ctrl-]; then PV_EVENT_CONSOLE_REDRAW
     PV_DEBUG_REBOOT = 14,
     PV_DEBUG_POWEROFF = 15, ///< VMXOFF on every core, then power off
-    PV_DEBUG_VCPUS = 17,   ///< list: struct pv_vcpu_info, of all personalities
-    PV_DEBUG_VMCS = 18,    ///< (op, PV_VCPU_ID(personality, vcpu), field encoding, uint64_t *value, 8). PV_ERR_GP: no such field
-    PV_DEBUG_EXITS = 19,   ///< (op, PV_VCPU_ID(personality, vcpu), 0, struct pv_exit_counts *, size)
-    PV_DEBUG_SCHED = 20,   ///< one record: struct pv_sched_info
-    PV_DEBUG_POLICY = 21,  ///< (op, enum pv_policy, slice in microseconds or 0: as it is)
-    PV_DEBUG_WEIGHT = 22,  ///< (op, personality, weight)
-    PV_DEBUG_PAUSE = 23,   ///< (op, personality): its agents keep their state but get no time
-    PV_DEBUG_RESUME = 24,  ///< (op, personality)
-    PV_DEBUG_PIN = 25,     ///< (op, personality, mask of cores): its agents, with their vcpus, move there
+    PV_DEBUG_VCPUS = 17,    ///< list: struct pv_vcpu_info, of all personalities
+    PV_DEBUG_VMCS =
+        18, ///< (op, PV_VCPU_ID(personality, vcpu), field encoding, uint64_t *value, 8). PV_ERR_GP: no such field
+    PV_DEBUG_EXITS = 19,  ///< (op, PV_VCPU_ID(personality, vcpu), 0, struct pv_exit_counts *, size)
+    PV_DEBUG_SCHED = 20,  ///< one record: struct pv_sched_info
+    PV_DEBUG_POLICY = 21, ///< (op, enum pv_policy, slice in microseconds or 0: as it is)
+    PV_DEBUG_WEIGHT = 22, ///< (op, personality, weight)
+    PV_DEBUG_PAUSE = 23,  ///< (op, personality): its agents keep their state but get no time
+    PV_DEBUG_RESUME = 24, ///< (op, personality)
+    PV_DEBUG_PIN = 25,    ///< (op, personality, mask of cores): its agents, with their vcpus, move there
     PV_DEBUG_CRASH = 16, ///< (op, how): provokes a ring-0 fault; PV_ERR_UNSUPPORTED but in a debug build. enum pv_crash
 };
 
@@ -174,15 +175,15 @@ enum pv_core_flags { PV_CORE_BSP = 1, PV_CORE_X2APIC = 2 };
 struct pv_core_info {
     uint32_t core;
     uint32_t apic;
-    uint32_t state;         ///< enum pv_core_state; absent: listed by the firmware, did not answer
-    uint32_t flags;         ///< enum pv_core_flags
-    uint64_t vmxon, vmxoff; ///< how often each was executed
+    uint32_t state;            ///< enum pv_core_state; absent: listed by the firmware, did not answer
+    uint32_t flags;            ///< enum pv_core_flags
+    uint64_t vmxon, vmxoff;    ///< how often each was executed
     uint64_t vmx_instructions; ///< how many others; 0 in builds that do not count them
-    uint64_t ticks_total;     ///< TSC ticks since the core came up: the next four add up to it
+    uint64_t ticks_total;      ///< TSC ticks since the core came up: the next four add up to it
     uint64_t ticks_idle;
     uint64_t ticks_ring3;
     uint64_t ticks_guest;
-    uint64_t ticks_mux; ///< in the multiplexer
+    uint64_t ticks_mux;  ///< in the multiplexer
     uint64_t switches;   ///< from one agent to another
     uint64_t interrupts; ///< taken, all vectors
     uint64_t syscalls;
@@ -276,11 +277,11 @@ struct pv_vcpu_info {
     uint32_t running; ///< 1: an agent is inside vcpu_run
     uint32_t space;
     uint32_t vpid;
-    uint64_t run_time; ///< ticks that the guest has run
+    uint64_t run_time;            ///< ticks that the guest has run
     uint64_t absorbed, delivered; ///< exits
-    uint64_t moves; ///< from core to core
-    uint64_t rip;   ///< at the last delivered exit
-    char name[PV_NAME_SIZE]; ///< of the personality
+    uint64_t moves;               ///< from core to core
+    uint64_t rip;                 ///< at the last delivered exit
+    char name[PV_NAME_SIZE];      ///< of the personality
 };
 
 enum { PV_EXIT_REASONS = 80 }; ///< by basic exit reason (SDM Vol. 3D appendix C); higher ones are counted in the last

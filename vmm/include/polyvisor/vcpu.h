@@ -156,9 +156,10 @@ struct pv_vcpu_state {
     uint32_t interruptibility, activity;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t star, lstar, sfmask, kernel_gs_base, tsc_aux;
-    char entry_rule[PV_WHY_SIZE]; ///< after PV_ERR_ENTRY: the SDM's rule that the state breaks, as far as it can be told
-    uint64_t xcr0;                ///< out
-    uint64_t run_time; ///< out: ticks that the guest has run so far
+    char
+        entry_rule[PV_WHY_SIZE]; ///< after PV_ERR_ENTRY: the SDM's rule that the state breaks, as far as it can be told
+    uint64_t xcr0;               ///< out
+    uint64_t run_time;           ///< out: ticks that the guest has run so far
 };
 _Static_assert(sizeof(struct pv_vcpu_state) <= 4096, "the state page is one page");
 
