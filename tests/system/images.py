@@ -6,7 +6,6 @@
 The programs of tests/personalities and the monitor are found by name in the build folder; other files are given as
 bytes or as paths.
 """
-import contextlib
 import fcntl
 import itertools
 import os
@@ -18,10 +17,10 @@ BUILD = ROOT / os.environ.get("BUILD", "build")
 MONITOR = "personality monitor { image monitor.elf; memory 16M; debug yes }\n"
 
 
-def make(*targets, build=BUILD, variables=()):
+def make(*targets, build=BUILD, variables=(), environment=None):
     """Builds targets. One at a time: tests may run in several processes. Returns make's output."""
     build.mkdir(parents=True, exist_ok=True)
-    environment = {key: value for key, value in os.environ.items()
+    environment = {key: value for key, value in (environment or os.environ).items()
                    if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
     with open(build / ".make-lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -96,11 +95,3 @@ class Images:
         if config is not None:
             items += self._items({"polyvisor.cfg": config})
         return self._run("mkimg", self.folder / f"{next(self._numbers)}.img", *items, *self._items(files))
-
-
-@contextlib.contextmanager
-def shared_lock(name):
-    """Lets one process at a time do something that others would disturb."""
-    with open(BUILD / name, "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
