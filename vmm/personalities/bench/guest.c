@@ -39,20 +39,48 @@ static bool wrote_port(const struct pv_vcpu_state *state, uint64_t port)
     return pv_exit_reason(state) == PV_EXIT_IO && state->exit_qualification >> PORT_SHIFT == port;
 }
 
-bool bench_guest_run(struct bench_guest *guests, uint32_t count)
+/// Runs a guest up to its next exit. True: it was the one that is measured.
+static inline bool step(const struct pv_vcpu *vcpu, int64_t *result)
 {
-    for (uint32_t i = 0, done = 0; done < count; i = i + 1 < count ? i + 1 : 0) {
-        struct pv_vcpu_state *state = guests[i].vcpu.state;
-        const int64_t result = pv_vcpu_run(guests[i].vcpu.id, 0);
-        if (result != PV_RUN_EXIT)
-            return failed("vcpu_run", result);
-        if (wrote_port(state, BENCH_PORT_DONE)) {
-            done++;
-        } else if (!wrote_port(state, BENCH_PORT_NEXT)) {
-            pv_printf("bench: error: unexpected exit: %s at %#lx\n", pv_exit_name(pv_exit_reason(state)), state->rip);
-            return false;
-        }
-        pv_skip_instruction(state);
-    }
+    *result = pv_vcpu_run(vcpu->id, 0);
+    if (*result != PV_RUN_EXIT || !wrote_port(vcpu->state, BENCH_PORT_NEXT))
+        return false;
+    pv_skip_instruction(vcpu->state);
     return true;
+}
+
+/// Whether a guest's last exit was its end. If not, it says what it was.
+static bool has_finished(const struct pv_vcpu *vcpu, int64_t result)
+{
+    if (result != PV_RUN_EXIT)
+        return failed("vcpu_run", result);
+    if (wrote_port(vcpu->state, BENCH_PORT_DONE))
+        return true;
+    pv_printf("bench: error: unexpected exit: %s at %#lx\n", pv_exit_name(pv_exit_reason(vcpu->state)),
+              vcpu->state->rip);
+    return false;
+}
+
+bool bench_guest_run(const struct bench_guest *guest)
+{
+    const struct pv_vcpu vcpu = guest->vcpu;
+    int64_t result;
+    while (step(&vcpu, &result)) {
+    }
+    return has_finished(&vcpu, result);
+}
+
+bool bench_guest_run_in_turn(const struct bench_guest *first, const struct bench_guest *second)
+{
+    const struct pv_vcpu a = first->vcpu, b = second->vcpu;
+    int64_t result;
+    do {
+        if (!step(&a, &result)) { // it finishes first
+            if (!has_finished(&a, result))
+                return false;
+            step(&b, &result);
+            break;
+        }
+    } while (step(&b, &result));
+    return has_finished(&b, result);
 }

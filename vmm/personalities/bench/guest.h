@@ -54,7 +54,9 @@ bool bench_guest_open(struct bench_guest *guest);
 bool bench_guest_share(struct bench_guest *guest, const struct bench_guest *first);
 /// The vcpu is to begin at an entry of guests.asm, its registers to hold where `count` samples go, and what they are about.
 void bench_guest_start(struct bench_guest *guest, const char *entry, uint64_t samples, uint32_t count, uint32_t leaf);
-/// Runs the guests in turn, the next one after each of their exits, until all have finished. False: it says why not.
-bool bench_guest_run(struct bench_guest *guests, uint32_t count);
+/// Runs a guest until it has finished. False: it says why not.
+bool bench_guest_run(const struct bench_guest *guest);
+/// Runs two guests in turn, the other one after each exit, until both have finished.
+bool bench_guest_run_in_turn(const struct bench_guest *first, const struct bench_guest *second);
 
 #endif

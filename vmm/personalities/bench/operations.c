@@ -39,10 +39,10 @@ static bool measure(struct bench_guest *guest, const char *op, const char *entry
                     const struct bench_options *options, uint32_t leaf)
 {
     bench_guest_start(guest, empty_entry, list_address(options, 0), options->samples, leaf);
-    if (!bench_guest_run(guest, 1))
+    if (!bench_guest_run(guest))
         return false;
     bench_guest_start(guest, entry, list_address(options, 1), options->samples, leaf);
-    if (!bench_guest_run(guest, 1))
+    if (!bench_guest_run(guest))
         return false;
     samples_print(op, list(guest, options, 1), list(guest, options, 0), options->samples);
     return true;
@@ -90,11 +90,11 @@ bool bench_vcpu_switch(const struct bench_options *options)
     if (!bench_guest_open(&guests[0]) || !bench_guest_share(&guests[1], &guests[0]))
         return false;
     bench_guest_start(&guests[0], bench_relay_empty, list_address(options, 0), options->samples, 0);
-    if (!bench_guest_run(guests, 1))
+    if (!bench_guest_run(&guests[0]))
         return false;
     for (uint32_t i = 0; i < 2; i++)
         bench_guest_start(&guests[i], bench_relay, list_address(options, 1 + i), options->samples, 0);
-    if (!bench_guest_run(guests, 2))
+    if (!bench_guest_run_in_turn(&guests[0], &guests[1]))
         return false;
     // Both directions are alike. The first finishes first, so the second's last sample is from its own OUT on.
     samples_print("vcpu", list(&guests[0], options, 1), list(&guests[0], options, 0), options->samples);

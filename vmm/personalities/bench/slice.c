@@ -44,7 +44,7 @@ static bool run_guest(const struct bench_options *options, struct bench_log **re
                   (pv_tsc() - log->start) * US_PER_SECOND / ((const struct pv_info *)PV_INFO_VA)->tsc_hz);
     wait_until(log->start); // those that are set up leave the core to the others
     *result = log;
-    return bench_guest_run(&guest, 1);
+    return bench_guest_run(&guest);
 }
 
 /// One line for up to LINE_ENTRIES times away: the TSC that the first is counted from, then for each the ticks that the guest
