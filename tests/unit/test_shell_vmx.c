@@ -285,11 +285,11 @@ static void pins(void **state)
     expect_change(PV_DEBUG_PIN, TINY, 3);
     expect_refused("pin tiny", "pin: needs more arguments: pin NAME CORES\n");
     expect_refused("pin tiny 1-0", "pin: '1-0' are no cores: expected a list such as 0-2,5, or all\n");
-    expect_refused("pin tiny 0-2,5", "pin: no core 2,5 runs; cores lists them\n");
+    expect_refused("pin tiny 0-2,5", "pin: these do not run: 2,5; cores lists those that do\n");
     expect_refused("pin nobody 0", "pin: there is no personality 'nobody'");
     fake.core_count = 3;
     fake.cores[2] = (struct pv_core_info){.core = 2, .state = PV_CORE_ABSENT};
-    expect_refused("pin tiny 2", "pin: no core 2 runs; cores lists them\n");
+    expect_refused("pin tiny 2", "pin: these do not run: 2; cores lists those that do\n");
     expect("pin tiny all", "tiny: on cores");
     expect_change(PV_DEBUG_PIN, TINY, 3);
     fake.control_result = PV_ERR_STATE;

@@ -78,7 +78,7 @@ static bool take_cores(const struct call *call, size_t argument, uint64_t *cores
         return true;
     char missing[TEXT_CORES_MAX];
     text_cores(missing, *cores & ~running);
-    call_fail(call, "no core %s runs; cores lists them", missing);
+    call_fail(call, "these do not run: %s; cores lists those that do", missing);
     return false;
 }
 
