@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "arch/x86/vmx/vmcs_fields.h"
 #include "personality.h"
 
 enum { READ_AT_MOST = 3, MEMORY_BASE = 0x1000 };
@@ -119,12 +120,14 @@ static int64_t read_vmcs(uint64_t id, uint64_t encoding, void *value)
         fake.vmcs_moves--;
         return PV_ERR_NOT_FOUND;
     }
-    uint64_t found = 0;
+    uint64_t found = encoding == VMCS_VM_INSTRUCTION_ERROR ? fake.instruction_error : 0;
     for (size_t i = 0; i < fake.field_count; i++) {
         if (fake.fields[i].encoding != encoding)
             continue;
-        if (fake.fields[i].lacking)
+        if (fake.fields[i].lacking) {
+            fake.instruction_error = 12; // as the processor does: unsupported VMCS component
             return PV_ERR_GP;
+        }
         found = fake.fields[i].value;
     }
     memcpy(value, &found, sizeof(found));

@@ -52,6 +52,7 @@ struct fake {
     struct pv_vcpu_info vcpus[FAKE_VCPUS];
     struct pv_exit_counts exits[FAKE_VCPUS]; ///< of the vcpu with the same index
     struct fake_field fields[FAKE_FIELDS];   ///< every other one is 0
+    uint64_t instruction_error;              ///< the field of that name
     unsigned vmcs_moves;                     ///< so many questions find no vcpu, because it is moving
     struct pv_sched_info sched;
     void (*second)(void); ///< what happens while a deadline passes, or NULL

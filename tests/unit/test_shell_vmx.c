@@ -140,6 +140,7 @@ static void shows_a_whole_vmcs(void **state)
     set_field(VMCS_PIN_CONTROLS, PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_PREEMPTION_TIMER);
     fake.fields[fake.field_count++] = (struct fake_field){.encoding = VMCS_TERTIARY_CONTROLS, .lacking = true};
     out_settings.pager = false;
+    expect("vmcs tiny/0", "\n  vm_instruction_error           0x00000000 none\n"); // as it was before anything was read
     expect("vmcs tiny/0", "tiny/0: core 0, space 0, VPID 257, not in vcpu_run\n\nguest-state fields\n");
     expect("vmcs tiny/0", "\n  guest_activity                 0x00000001 HLT\n");
     expect("vmcs tiny/0", "\n  cs     f000     00000000ffff0000 0000ffff 0009b code rx accessed, DPL 0, 16-bit\n");
@@ -328,20 +329,41 @@ static void watches(void **state)
     expect_printed("\x1b[J\npolyvisor> version\nPolyvisor 1.0-test"); // the key was taken, the rest was not
 }
 
+/// After a second with guests, core 0 is idle.
+static void let_a_busy_second_pass_first(void)
+{
+    if (fake.cores[0].ticks_guest == 0)
+        let_a_second_pass();
+    else {
+        fake.cores[0].ticks_total += 1000000000;
+        fake.cores[0].ticks_idle += 1000000000;
+    }
+}
+
 static void watches_on(void **state)
 {
     (void)state;
-    fake.second = let_a_second_pass;
+    fake.second = let_a_busy_second_pass_first;
     session("top\r" PAUSE SECOND SECOND SECOND " ");
-    size_t frames = 0;
-    for (const char *at = fake.output; (at = strstr(at, "\x1b[Hup ")) != NULL; at++)
+    size_t frames = 0, busy = 0, idle = 0; // what is shown is the last second, not the sum
+    for (const char *at = fake.output; (at = strstr(at, "\x1b[Hup ")) != NULL; at++) {
+        const char *core = strstr(at, "\n   0 ");
         frames++;
+        busy += strncmp(core, "\n   0   75.0%    0.0%    0.0%   25.0% ", 37) == 0;
+        idle += strncmp(core, "\n   0    0.0%    0.0%    0.0%  100.0% ", 37) == 0;
+    }
     assert_int_equal(frames, 3);
-    // What is shown is the last second, not the sum.
-    assert_null(strstr(fake.output, "   0   37.5%"));
-    session("top\r" PAUSE SECOND "\x1b[Aversion\r"); // an arrow key, with what was typed along with it
-    expect_printed("\x1b[J\npolyvisor> ");
-    expect_not_printed("Polyvisor 1.0-test, ABI 1\npolyvisor> ");
+    assert_int_equal(busy, 1);
+    assert_int_equal(idle, 2);
+}
+
+static void swallows_the_key(void **state)
+{
+    (void)state;
+    session("top\r" PAUSE SECOND "\x1b[A" PAUSE "version\r"); // an arrow key
+    expect_printed("\x1b[J\npolyvisor> version\nPolyvisor 1.0-test");
+    session("top\r" PAUSE "q" PAUSE "version\r"); // before the first second is over
+    expect_printed("ends this\n\npolyvisor> version\nPolyvisor 1.0-test");
 }
 
 static void watches_in_few_rows(void **state)
@@ -349,11 +371,12 @@ static void watches_in_few_rows(void **state)
     (void)state;
     out_settings.rows = 11; // 4 for both lists
     fake.core_count = 4;
-    fake.cores[2] = (struct pv_core_info){.core = 2, .state = PV_CORE_ABSENT};
+    fake.cores[1].state = PV_CORE_ABSENT;
+    fake.cores[2] = (struct pv_core_info){.core = 2, .state = PV_CORE_VMX};
     fake.cores[3] = (struct pv_core_info){.core = 3, .state = PV_CORE_VMX};
     fake.second = let_a_second_pass;
     session("top\r" PAUSE SECOND "q");
-    expect_printed("\n   1    0.0%    0.0%    0.0%    0.0%           0             0\x1b[K\nand 1 more\x1b[K\n");
+    expect_printed("\n   2    0.0%    0.0%    0.0%    0.0%           0             0\x1b[K\nand 1 more\x1b[K\n");
     expect_printed(
         "monitor        running     100 0-1        0.0%    0.0%          0           0\x1b[K\nand 2 more\x1b[K\n");
 }
@@ -430,6 +453,7 @@ int main(void)
         cmocka_unit_test_setup(pins, shell_set_up),
         cmocka_unit_test_setup(watches, shell_set_up),
         cmocka_unit_test_setup(watches_on, shell_set_up),
+        cmocka_unit_test_setup(swallows_the_key, shell_set_up),
         cmocka_unit_test_setup(watches_in_few_rows, shell_set_up),
         cmocka_unit_test_setup(measures_for_programs, shell_set_up),
         cmocka_unit_test_setup(completes_names, shell_set_up),
