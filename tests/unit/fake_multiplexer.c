@@ -33,7 +33,7 @@ static int64_t pass_deadline(void)
 
 static int64_t wait_for_event(uint64_t mask, uint64_t deadline)
 {
-    while (*fake.typed == PAUSE[0])
+    while (deadline != 0 && *fake.typed == PAUSE[0])
         fake.typed++;
     if (mask == 0 && deadline != PV_NO_DEADLINE)
         return pass_deadline();
@@ -41,6 +41,8 @@ static int64_t wait_for_event(uint64_t mask, uint64_t deadline)
         fake.typed++;
         return PV_EVENT_CONSOLE_REDRAW;
     }
+    if (deadline == 0)
+        return PV_ERR_TIMEOUT;
     if (*fake.typed == SECOND[0] && deadline != PV_NO_DEADLINE) {
         fake.typed++;
         return pass_deadline();
