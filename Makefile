@@ -108,6 +108,7 @@ $(BUILD)/tests/%.debug.elf: $(BUILD)/personality/tests/personalities/%.c.o $(P_L
 $(P_ELF) $(TEST_ELF): %.elf: %.debug.elf
 	$(call say,OBJCOPY,$@)$(OBJCOPY) --strip-all $< $@
 
+include vmm/personalities/bench/bench.mk
 # ---- what runs in guests ----
 include guests/guests.mk
 
@@ -141,3 +142,4 @@ run:
 
 clean:
 	rm -rf $(BUILD)
+$(BUILD)/mux/vmm/vcpu_hot.c.o: RING0 += -fomit-frame-pointer

@@ -76,6 +76,7 @@ static void count_exits(struct personality *p, struct pv_personality_info *info)
 {
     lock_take(&p->lock); // vcpus come and go
     info->exits_absorbed = p->exits_absorbed;
+    info->ticks_guest = p->ticks_guest;
     info->exits_delivered = p->exits_delivered;
     for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
         const struct vcpu *v = p->vcpus[i];
@@ -83,6 +84,7 @@ static void count_exits(struct personality *p, struct pv_personality_info *info)
             info->exits_absorbed += v->absorbed[reason];
             info->exits_delivered += v->delivered[reason];
         }
+        info->ticks_guest += v ? v->run_time : 0;
         info->vcpus += v != NULL;
     }
     lock_drop(&p->lock);
@@ -108,8 +110,7 @@ static void describe_personality(struct personality *p, struct pv_personality_in
     count_exits(p, info);
     for (uint32_t i = 0; i < p->agent_count; i++) {
         info->switches += p->agents[i].switches;
-        info->ticks_ring3 += p->agents[i].ticks_ring3;
-        info->ticks_guest += p->agents[i].ticks_guest;
+        info->ticks_ring3 += p->agents[i].regs.ticks;
         info->syscalls += p->agents[i].regs.syscalls;
     }
     pv_strcopy(info->name, sizeof(info->name), p->config->name);

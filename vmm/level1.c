@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "vmm/config.h"
+#include "vmm/level1_weighted.h"
 
 /// A turn of the default weight is a slice, so in units it is ten times the weight.
 enum { UNITS_PER_WEIGHT = LEVEL1_UNITS / (int)CONFIG_WEIGHT_DEFAULT };
@@ -12,19 +13,33 @@ _Static_assert(LEVEL1_MIN_TURN < (int)LEVEL1_ROUNDS, "the lightest entity earns 
 
 #define FRAME_TICKS_MAX (UINT64_C(1) << 62)
 
-/* ---- the calendar ---- */
+/* ---- numbers: credit is in ticks / LEVEL1_UNITS, so that nothing here has to be rounded ---- */
 
-/// Puts an entity into the list of a round, `ahead` rounds from now.
-static void insert(struct level1 *l1, struct level1_entity *entity, uint64_t ahead)
+void level1_work_out(const struct level1 *l1, struct level1_entity *entity)
 {
-    unsigned slot = (unsigned)((l1->round + ahead) % LEVEL1_ROUNDS);
-    struct level1_list *list = &l1->rounds[slot];
-    entity->slot = (uint8_t)slot;
-    entity->next = NULL;
-    entity->prev = list->last;
-    *(list->last ? &list->last->next : &list->first) = entity;
-    list->last = entity;
-    l1->occupied |= UINT64_C(1) << slot;
+    uint64_t units = (uint64_t)entity->weight * UNITS_PER_WEIGHT;
+    units = units < LEVEL1_MIN_TURN ? LEVEL1_MIN_TURN : units > LEVEL1_MAX_TURN ? LEVEL1_MAX_TURN : units;
+    uint64_t price = units * l1->slice, turn = price / LEVEL1_UNITS;
+    entity->earned = (int64_t)(entity->weight * l1->slice);
+    entity->due = (int64_t)price + entity->earned / 2;
+    entity->turn = (int64_t)turn;
+    entity->debt = (int64_t)(LEVEL1_MAX_DEBT * (turn > l1->slice ? turn : l1->slice));
+}
+
+uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity)
+{
+    struct level1_entity worked_out = *entity;
+    level1_work_out(l1, &worked_out);
+    return (uint64_t)worked_out.turn;
+}
+
+struct level1_entity *level1_look_further(struct level1 *l1, struct level1_entity *entity)
+{
+    while (!level1_has_turn(entity) && l1->occupied) {
+        level1_enqueue(l1, entity);
+        entity = level1_take_first(l1);
+    }
+    return entity;
 }
 
 static void take_out(struct level1 *l1, struct level1_entity *entity)
@@ -38,74 +53,13 @@ static void take_out(struct level1 *l1, struct level1_entity *entity)
     }
 }
 
-/* ---- credit: in ticks / LEVEL1_UNITS, so that nothing here has to be rounded ---- */
-
-static uint64_t earned_in_round(const struct level1 *l1, const struct level1_entity *entity)
-{
-    return entity->weight * l1->slice;
-}
-
-/// The credit for a turn.
-static uint64_t price(const struct level1 *l1, const struct level1_entity *entity)
-{
-    uint64_t units = (uint64_t)entity->weight * UNITS_PER_WEIGHT;
-    units = units < LEVEL1_MIN_TURN ? LEVEL1_MIN_TURN : units > LEVEL1_MAX_TURN ? LEVEL1_MAX_TURN : units;
-    return units * l1->slice;
-}
-
-uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity)
-{
-    return price(l1, entity) / LEVEL1_UNITS;
-}
-
-/// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the
-/// rest on, keeps ticks of overrun from changing the order of a ring.
-static int64_t missing(const struct level1 *l1, const struct level1_entity *entity)
-{
-    return (int64_t)price(l1, entity) - entity->credit + (int64_t)(earned_in_round(l1, entity) / 2);
-}
-
-static bool has_turn(const struct level1 *l1, const struct level1_entity *entity)
-{
-    return missing(l1, entity) < (int64_t)earned_in_round(l1, entity);
-}
-
-/// Lets a runnable entity wait for its next turn. Credit for the rounds that it waits is given in advance.
-static void enqueue(struct level1 *l1, struct level1_entity *entity)
-{
-    int64_t credit = missing(l1, entity);
-    uint64_t rounds = credit > 0 ? (uint64_t)credit / earned_in_round(l1, entity) : 0;
-    if (rounds > LEVEL1_ROUNDS - 1) {
-        rounds = LEVEL1_ROUNDS - 1; // what is missing then is seen when it comes up
-    }
-    entity->credit += (int64_t)(rounds * earned_in_round(l1, entity));
-    insert(l1, entity, rounds);
-}
-
-/// Takes the next entity that has earned a turn out of the calendar, or NULL.
-static struct level1_entity *dequeue(struct level1 *l1)
-{
-    while (l1->occupied) {
-        unsigned from = (unsigned)(l1->round % LEVEL1_ROUNDS);
-        uint64_t ahead = from ? l1->occupied >> from | l1->occupied << (LEVEL1_ROUNDS - from) : l1->occupied;
-        l1->round += (unsigned)__builtin_ctzll(ahead);
-        struct level1_entity *entity = l1->rounds[l1->round % LEVEL1_ROUNDS].first;
-        take_out(l1, entity);
-        if (has_turn(l1, entity) || !l1->occupied) { // who is alone keeps nobody waiting
-            return entity;
-        }
-        enqueue(l1, entity);
-    }
-    return NULL;
-}
-
 /// Ends the current entity's turn.
 static void put_back(struct level1 *l1)
 {
     struct level1_entity *entity = l1->current;
     l1->current = NULL;
     if (entity) {
-        enqueue(l1, entity);
+        level1_enqueue(l1, entity);
     }
 }
 
@@ -126,7 +80,8 @@ void level1_wake(struct level1 *l1, struct level1_entity *entity)
 {
     if (!entity->where) {
         entity->where = l1;
-        enqueue(l1, entity);
+        level1_work_out(l1, entity);
+        level1_enqueue(l1, entity);
     }
 }
 
@@ -159,50 +114,34 @@ void level1_yield(struct level1 *l1, struct level1_entity *entity)
     }
 }
 
-/// The deepest debt, in ticks.
-static int64_t debt_limit(const struct level1 *l1, const struct level1_entity *entity)
-{
-    uint64_t turn = level1_turn(l1, entity);
-    return (int64_t)(LEVEL1_MAX_DEBT * (turn > l1->slice ? turn : l1->slice));
-}
-
 void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
 {
-    if (l1->current != entity || l1->free) {
-        return;
-    }
-    int64_t limit = debt_limit(l1, entity);
-    int64_t used = ticks < (uint64_t)limit ? (int64_t)ticks : limit;
-    l1->left -= used;
-    entity->credit -= used * LEVEL1_UNITS;
-    if (entity->credit < -limit * LEVEL1_UNITS) {
-        entity->credit = -limit * LEVEL1_UNITS;
-    }
+    level1_charge_weighted(l1, entity, ticks);
 }
 
 void level1_set_weight(struct level1_entity *entity, uint32_t weight)
 {
     entity->weight = weight;
+    if (entity->where) {
+        level1_work_out(entity->where, entity);
+    }
 }
 
 void level1_set_slice(struct level1 *l1, uint64_t slice)
 {
     l1->slice = slice < LEVEL1_MIN_SLICE ? LEVEL1_MIN_SLICE : slice;
+    l1->remnant = (int64_t)(l1->slice / LEVEL1_REMNANT);
+    if (l1->current) {
+        level1_work_out(l1, l1->current);
+    }
+    for (uint32_t i = 0; i < LEVEL1_ROUNDS; i++) {
+        for (struct level1_entity *e = l1->rounds[i].first; e; e = e->next) {
+            level1_work_out(l1, e);
+        }
+    }
 }
 
 /* ---- weighted ---- */
-
-static struct level1_entity *pick_weighted(struct level1 *l1, uint64_t now, uint64_t *end)
-{
-    if (!l1->current || l1->left < (int64_t)(l1->slice / LEVEL1_REMNANT)) {
-        put_back(l1);
-        l1->current = dequeue(l1);
-        l1->left = l1->current ? (int64_t)level1_turn(l1, l1->current) : 0;
-    }
-    l1->free = l1->current && !l1->occupied;
-    *end = l1->occupied ? now + (uint64_t)l1->left : LEVEL1_NO_END;
-    return l1->current;
-}
 
 void level1_use_weighted(struct level1 *l1)
 {
@@ -277,5 +216,5 @@ static struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_
 
 struct level1_entity *level1_pick(struct level1 *l1, uint64_t now, uint64_t *end)
 {
-    return l1->policy == LEVEL1_FRAME ? pick_frame(l1, now, end) : pick_weighted(l1, now, end);
+    return l1->policy == LEVEL1_FRAME ? pick_frame(l1, now, end) : level1_pick_weighted(l1, now, end);
 }

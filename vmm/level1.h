@@ -58,6 +58,11 @@ struct level1_entity {
     uint32_t weight;                   ///< 1 to CONFIG_WEIGHT_MAX
     uint8_t slot;                      ///< its list
     const struct level1 *where;        ///< the core that it is runnable on, or NULL
+    /* what follows from weight and slice; right while it is runnable */
+    int64_t earned; ///< credit, in a round
+    int64_t due;    ///< the credit for a turn, and half a round more
+    int64_t turn;   ///< ticks
+    int64_t debt;   ///< the deepest, ticks
 };
 
 struct level1_list {
@@ -74,7 +79,8 @@ struct level1_slot {
 
 struct level1 {
     enum level1_policy policy;
-    uint64_t slice; ///< ticks
+    uint64_t slice;  ///< ticks
+    int64_t remnant; ///< a turn with fewer ticks left is over
 
     /* weighted; the calendar is kept under both policies */
     struct level1_list rounds[LEVEL1_ROUNDS]; ///< runnable entities but for the current one, by round % 64

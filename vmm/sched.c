@@ -5,6 +5,7 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/core.h"
+#include "arch/x86/fpu.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/tsc.h"
 #include "vmm/console.h"
@@ -12,30 +13,16 @@
 #include "vmm/machine.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
+#include "vmm/sched_state.h"
 #include "vmm/vcpu.h"
 
 enum { POLL_HZ = 1000 }; // of a UART that cannot interrupt
 
-struct list {
-    struct agent *first, *last;
-};
-
-/// What a core schedules. Touched by that core alone, but for the numbers, which others may read.
-static struct sched {
-    struct level1 level1;  ///< who runs, among those that can
-    struct list deadlines; ///< waiting agents with a deadline, earliest first
-    struct agent *current;
-    uint64_t slice_end; ///< when level 1 wants to be asked again
-    uint64_t charged;   ///< TSC up to which the current agent's time was charged to level 1
-    bool repick;        ///< level 1 has to be asked
-    uint64_t poll;      ///< when the UART is to be polled, UINT64_MAX: it interrupts
-    uint64_t timer;     ///< what the local APIC timer is set to
-    uint64_t switches;
-} __attribute__((aligned(64))) scheds[PV_MAX_CORES];
+static struct sched scheds[PV_MAX_CORES];
 
 static struct sched *self(void)
 {
-    return &scheds[core_self()->id];
+    return core_self()->sched;
 }
 
 static void list_insert_before(struct list *list, struct agent *place, struct agent *agent)
@@ -58,8 +45,9 @@ static void list_remove(struct list *list, struct agent *agent)
 static void update_horizon(struct sched *s, struct core *core)
 {
     uint64_t at = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
-    at = s->slice_end < at ? s->slice_end : at;
-    core->horizon = s->poll < at ? s->poll : at;
+    s->other = s->poll < at ? s->poll : at;
+    s->short_until = s->level1.policy == LEVEL1_WEIGHTED && fpu_optimised ? s->other : 0;
+    core->horizon = s->slice_end < s->other ? s->slice_end : s->other;
 }
 
 static void make_ready(struct sched *s, struct agent *agent)
@@ -75,6 +63,8 @@ void sched_init_core(void)
 {
     struct core *core = core_self();
     core->tsc_start = core->stamp = cpu_rdtsc();
+    core->sched = &scheds[core->id];
+    core->sched->other = UINT64_MAX;
     self()->timer = self()->slice_end = self()->poll = core->horizon = UINT64_MAX;
 }
 
@@ -107,20 +97,9 @@ static inline void charge_current(struct sched *s, const struct core *core)
     s->charged = now;
 }
 
-/// The current agent's times, before another agent gets the core or nobody.
-static inline void switch_out(struct core *core, struct agent *agent)
-{
-    agent->ticks_ring3 += core->clock[CLOCK_RING3] - agent->clock_ring3;
-    agent->ticks_guest += core->clock[CLOCK_GUEST] - agent->clock_guest;
-    if (agent->regs.kind == REGS_GUEST) {
-        vcpu_switch_out(core, agent->regs.guest);
-    }
-}
-
 /// Leaves the core without a current agent; sched_settle finds the next.
 static void leave_current(struct sched *s)
 {
-    switch_out(core_self(), s->current);
     s->current = NULL;
     core_set_current(core_self(), NULL);
 }
@@ -322,8 +301,6 @@ static inline void enter(struct sched *s, struct core *core, struct agent *agent
 {
     agent->state = AGENT_RUNNING;
     agent->switches++;
-    agent->clock_ring3 = core->clock[CLOCK_RING3];
-    agent->clock_guest = core->clock[CLOCK_GUEST];
     s->switches++;
     s->current = agent;
     s->charged = core->stamp;
@@ -353,7 +330,6 @@ static void repick(struct sched *s, struct core *core)
     }
     if (last) {
         last->state = AGENT_READY;
-        switch_out(core, last);
     }
     if (next) {
         enter(s, core, next);
@@ -554,11 +530,10 @@ struct sched_times sched_times(const struct core *core)
         t.idle = core->clock[CLOCK_IDLE];
         t.ring3 = core->clock[CLOCK_RING3];
         t.guest = core->clock[CLOCK_GUEST];
-        t.mux = core->clock[CLOCK_MUX];
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    } while (stamp != __atomic_load_n(&core->stamp, __ATOMIC_ACQUIRE) ||
-             t.idle + t.ring3 + t.guest + t.mux != stamp - core->tsc_start);
+    } while (stamp != __atomic_load_n(&core->stamp, __ATOMIC_ACQUIRE));
     t.total = stamp - core->tsc_start;
+    t.mux = t.total - t.idle - t.ring3 - t.guest;
     t.switches = scheds[core->id].switches;
     return t;
 }

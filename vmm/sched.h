@@ -58,8 +58,6 @@ struct agent {
     struct message wake_message, stop_message, start_message, hold_message, move_message;
     struct remote_call call;
     uint64_t switches;
-    uint64_t ticks_ring3, ticks_guest; ///< until it was switched away from last
-    uint64_t clock_ring3, clock_guest; ///< the core's clocks when it was switched to last
 } __attribute__((aligned(64)));
 
 /// Where a core's time went, in TSC ticks: the parts add up to total exactly.

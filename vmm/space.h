@@ -43,6 +43,10 @@ void space_init(void);
 struct space *space_find(const struct personality *p, uint64_t number);
 /// Makes this core forget translations that the space has withdrawn since it last looked.
 void space_forget(struct space *space, const struct core *core);
+static inline bool space_is_behind(const struct space *space, const struct core *core)
+{
+    return space->seen[core->id] != __atomic_load_n(&space->ept.generation, __ATOMIC_ACQUIRE);
+}
 /// The same where it has to be: before every entry into the space's guests.
 static inline void space_catch_up(struct space *space, const struct core *core)
 {

@@ -40,6 +40,7 @@ struct register_file {
 
 struct vcpu {
     uint64_t launched; ///< first, known to entry.asm: 0 after VMCLEAR, so VMLAUNCH; then VMRESUME
+    uint64_t run_time; ///< second: ticks in the guest
     uint64_t *gprs;
     uint32_t id;
     bool running; ///< an agent is inside vcpu_run (perhaps not current)
@@ -47,6 +48,7 @@ struct vcpu {
     bool flush_vpid;                     ///< this core may hold translations of an earlier vcpu with the same VPID
     bool has_msr_bitmap, has_io_bitmaps; ///< of its own; otherwise the ones that intercept everything
     struct personality *owner;
+    uint64_t root; ///< the owner's
     struct core *core;
     struct core *host_core; ///< whose host state the VMCS holds
     struct space *space;
@@ -63,15 +65,13 @@ struct vcpu {
     uint32_t wanted_windows;    ///< window exiting that the personality itself asked for, in vmcs_write
     uint32_t wanted_exceptions; ///< the exception bitmap that it asked for
     bool wants_mov_dr;
-    uint64_t guest_clock; ///< core->clock[CLOCK_GUEST] when it was loaded last
-    uint64_t run_time;    ///< ticks in the guest, up to that
-    uint64_t budget;      ///< ticks left of vcpu_run's budget, UINT64_MAX: without limit
+    uint64_t budget_end;  ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
     uint64_t timer_end;   ///< TSC at which the preemption timer is to fire
     struct message kick_message;
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
 };
-_Static_assert(offsetof(struct vcpu, launched) == 0, "arch/x86/regs.inc");
+_Static_assert(offsetof(struct vcpu, launched) == 0 && offsetof(struct vcpu, run_time) == 8, "arch/x86/regs.inc");
 _Static_assert(sizeof(struct vcpu) <= 4096, "a vcpu is one page");
 
 struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
@@ -79,12 +79,13 @@ struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
 /* vcpu_run.c: all on the vcpu's core */
 /// The core is about to run an agent that is inside its guest: VMCS, register file, timer. May end the run instead.
 void vcpu_switch_in(struct agent *agent);
-/// The core leaves the guest of an agent that stays inside vcpu_run.
-void vcpu_switch_out(const struct core *core, struct vcpu *vcpu);
 /// Ends vcpu_run with a result: the agent goes on in ring 3.
 void vcpu_finish_run(struct agent *agent, int64_t result);
-/// The preemption timer fired in the agent's guest.
-void vcpu_timer(struct agent *agent);
+/// The preemption timer fired in the agent's guest. True: a guest is loaded, perhaps another one.
+void vcpu_timer(struct core *core, struct vcpu *vcpu);
+/// vcpu_exit.c: every exit but the ones that vcpu_hot.c handles at once.
+struct vcpu *vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason);
+struct vcpu *vcpu_timer_slowly(struct vcpu *vcpu, struct core *core);
 /// The time at which the core has to look again has changed: arms the timer anew.
 void vcpu_rearm(struct agent *agent);
 /// Ends the run of an agent (or NULL) whose vcpu was kicked.

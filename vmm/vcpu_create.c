@@ -93,12 +93,13 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     struct vcpu *vcpu = phys_to_virt(page);
     vcpu->id = (uint32_t)number;
     vcpu->owner = p;
+    vcpu->root = p->root;
     vcpu->core = agent->core;
     vcpu->space = space;
     vcpu->page = page;
     vcpu->vpid = vpid_of(p, number);
     vcpu->flush_vpid = true;
-    vcpu->budget = UINT64_MAX;
+    vcpu->budget_end = UINT64_MAX;
     vcpu->state = phys_to_virt(p->memory + state_page);
     vcpu->msr_bitmap = vmcs_default_msr_bitmap;
     vcpu->io_bitmaps[0] = vcpu->io_bitmaps[1] = vmcs_default_io_bitmap;

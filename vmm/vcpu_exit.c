@@ -14,10 +14,11 @@
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/vcpu.h"
+#include "vmm/vcpu_absorb.h"
 #include "vmm/vcpu_state.h"
 #include "vmm/vcpu_table.h"
 
-enum { ERROR_INVALID_CONTROLS = 7, CPUID_FEATURES = 1, CPUID_OSXSAVE_SHIFT = 27, CR4_OSXSAVE_SHIFT = 18 };
+enum { ERROR_INVALID_CONTROLS = 7 };
 
 static void deliver(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
 {
@@ -26,46 +27,11 @@ static void deliver(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
     vcpu_finish_run(agent, PV_RUN_EXIT);
 }
 
-/// Goes on behind an instruction that the multiplexer has carried out, as the processor would: blocking by STI and MOV
-/// SS ends, and single-stepping traps (SDM Vol. 3C 25.4.2, 33.2).
-static inline void skip_instruction(void)
-{
-    vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
-    uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
-    if (blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) {
-        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-    }
-    if (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) {
-        vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); // BS
-    }
-}
-
 static void inject_gp(void)
 {
     vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, INTERRUPTION_VALID | INTERRUPTION_ERROR_CODE |
                                                  EVENT_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | VECTOR_GP);
     vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, 0);
-}
-
-static inline bool absorb_cpuid(struct vcpu *vcpu)
-{
-    uint64_t *gpr = vcpu->gprs;
-    uint32_t leaf = (uint32_t)gpr[PV_RAX], subleaf = (uint32_t)gpr[PV_RCX];
-    const struct pv_cpuid_entry *e = vcpu_table_cpuid(vcpu, leaf, subleaf);
-    if (!e) {
-        return false;
-    }
-    uint32_t ecx = e->ecx;
-    if (leaf == CPUID_FEATURES) { // mirrors the guest's CR4 (SDM Vol. 2A CPUID)
-        uint32_t osxsave = vmcs_read(VMCS_GUEST_CR4) >> CR4_OSXSAVE_SHIFT & 1;
-        ecx = (ecx & ~(1u << CPUID_OSXSAVE_SHIFT)) | osxsave << CPUID_OSXSAVE_SHIFT;
-    }
-    gpr[PV_RAX] = e->eax;
-    gpr[PV_RBX] = e->ebx;
-    gpr[PV_RCX] = ecx;
-    gpr[PV_RDX] = e->edx;
-    skip_instruction();
-    return true;
 }
 
 static bool absorb_rdmsr(struct vcpu *vcpu)
@@ -243,7 +209,7 @@ static void go_on(struct core *core, struct agent *agent, struct vcpu *vcpu)
 {
     vcpu_check_kick(agent);
     if (agent->regs.kind == REGS_GUEST && core->stamp >= vcpu->timer_end) {
-        vcpu_timer(agent);
+        vcpu_timer(core, vcpu);
     }
 }
 
@@ -263,7 +229,7 @@ static void handle(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
     }
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
         vcpu->absorbed[reason]++;
-        vcpu_timer(agent);
+        vcpu_timer(core, vcpu);
     } else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
         vcpu->absorbed[reason]++;
         external_interrupt(agent);
@@ -275,34 +241,18 @@ static void handle(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
     }
 }
 
-/// Every exit but the ones that vcpu_exit handles at once.
-static __attribute__((noinline)) void other_exit(struct core *core, struct vcpu *vcpu, uint32_t reason)
+/// Every exit but the ones that vcpu_hot.c handles at once.
+struct vcpu *vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason)
 {
     struct agent *agent = agent_of(core->main_stack->current);
-    core->loaded_root = vcpu->owner->root; // HOST_CR3
-    core->gdt_wide = true;
     vcpu->registers->cr2 = cpu_read_cr2();
     if (reason & EXIT_REASON_ENTRY_FAILURE) {
         refused(agent, vcpu, reason);
     } else {
-        vcpu->launched = 1;
         handle(core, agent, vcpu, reason & EXIT_REASON_BASIC);
     }
     restore_cr2(core);
-}
-
-bool vcpu_exit(struct vcpu *vcpu, struct core *core)
-{
-    uint64_t now = core_clock_enter(core, CLOCK_GUEST);
-    uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-    // CPUID cannot interrupt the delivery of an event, and nothing but its guest depends on it, unless its time is over.
-    if (reason == EXIT_REASON_CPUID && now < vcpu->timer_end && absorb_cpuid(vcpu)) {
-        vcpu->launched = 1;
-        vcpu->absorbed[EXIT_REASON_CPUID]++;
-        return true;
-    }
-    other_exit(core, vcpu, reason);
-    return false;
+    return NULL;
 }
 
 void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)
@@ -316,4 +266,12 @@ void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)
     tell_rule(vcpu);
     vcpu->state->entry_error = (uint32_t)error;
     vcpu_finish_run(agent_of(core->main_stack->current), PV_ERR_ENTRY);
+}
+
+struct vcpu *vcpu_timer_slowly(struct vcpu *vcpu, struct core *core)
+{
+    vcpu->registers->cr2 = cpu_read_cr2();
+    vcpu_timer(core, vcpu);
+    restore_cr2(core);
+    return NULL;
 }

@@ -15,23 +15,9 @@
 #include "vmm/personality.h"
 #include "vmm/space.h"
 #include "vmm/vcpu_state.h"
+#include "vmm/vcpu_switch.h"
 
-/// Values of the VMX-preemption timer stay below this: near the maximum it fires at once on Skylake and later server
-/// parts.
-#define TIMER_MAX UINT64_C(0x1000000)
-
-/* ---- the register file ---- */
-
-/// Loads the incoming register file's value of an MSR where the hardware holds another.
-static inline void load_msr(uint32_t msr, uint64_t *now, uint64_t value)
-{
-    if (*now != value) {
-        *now = value;
-        cpu_wrmsr(msr, value);
-    }
-}
-
-static void swap_debug_registers(struct register_file *out, const struct register_file *in)
+void vcpu_swap_debug_registers(struct register_file *out, const struct register_file *in)
 {
     if (out && out->uses_debug) {
         debug_registers_save(out->debug, &out->dr6);
@@ -39,27 +25,6 @@ static void swap_debug_registers(struct register_file *out, const struct registe
     if (in->uses_debug) {
         debug_registers_load(in->debug, in->dr6);
     }
-}
-
-static inline void swap_registers(struct core *core, struct register_file *in)
-{
-    struct register_file *out = core->loaded_registers;
-    fpu_swap(out ? out->fpu : NULL, in->fpu, &core->xcr0, in->xcr0);
-    load_msr(MSR_STAR, &core->msrs.star, in->msrs.star);
-    load_msr(MSR_LSTAR, &core->msrs.lstar, in->msrs.lstar);
-    load_msr(MSR_SFMASK, &core->msrs.sfmask, in->msrs.sfmask);
-    load_msr(MSR_TSC_AUX, &core->msrs.tsc_aux, in->msrs.tsc_aux); // stays 0 where there is none
-    uint64_t gs = cpu_rdmsr(MSR_KERNEL_GS_BASE);
-    if (out) {
-        out->kernel_gs_base = gs;
-    }
-    if (gs != in->kernel_gs_base) {
-        cpu_wrmsr(MSR_KERNEL_GS_BASE, in->kernel_gs_base);
-    }
-    if ((out && out->uses_debug) || in->uses_debug) {
-        swap_debug_registers(out, in);
-    }
-    core->loaded_registers = in;
 }
 
 bool vcpu_write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
@@ -118,7 +83,7 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
 {
     ASSERT(vcpu->core == core); // a VMCS is current on one core at most (SDM Vol. 3C 25.1)
     if (core->current_vcpu != vcpu) {
-        vmx_vmptrld(vcpu->vmcs);
+        vmx_vmptrld(&vcpu->vmcs);
         core->current_vcpu = vcpu;
         if (vcpu->host_core != core) { // it has moved
             vmcs_setup_host(core, vcpu->owner->root);
@@ -137,59 +102,26 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
     }
 }
 
-/// Arms the VMX-preemption timer for the scheduler's horizon or the end of the budget, whatever comes first.
-static inline void arm_timer(const struct core *core, struct vcpu *vcpu)
-{
-    uint64_t ticks = core->horizon > core->stamp ? core->horizon - core->stamp : 0;
-    ticks = ticks < vcpu->budget ? ticks : vcpu->budget;
-    vcpu->timer_end = core->stamp + ticks;
-    uint64_t value = ticks >> vmx_timer_shift;
-    vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, value < TIMER_MAX ? value : TIMER_MAX);
-}
-
-/// Charges the guest's time since it was charged last.
-static inline void charge(const struct core *core, struct vcpu *vcpu)
-{
-    uint64_t ticks = core->clock[CLOCK_GUEST] - vcpu->guest_clock;
-    vcpu->guest_clock = core->clock[CLOCK_GUEST];
-    vcpu->run_time += ticks;
-    if (vcpu->budget != UINT64_MAX) {
-        vcpu->budget -= ticks < vcpu->budget ? ticks : vcpu->budget;
-    }
-}
-
 void vcpu_switch_in(struct agent *agent)
 {
     struct core *core = agent->core;
     struct vcpu *vcpu = agent->regs.guest;
-    vcpu->guest_clock = core->clock[CLOCK_GUEST];
-    if (vcpu->kicked || vcpu->budget == 0) {
+    if (vcpu->kicked || vcpu->run_time >= vcpu->budget_end) {
         vcpu_finish_run(agent, vcpu->kicked ? PV_RUN_KICKED : PV_RUN_BUDGET);
         return;
     }
-    vcpu_make_current(core, vcpu);
-    core_set_guest(core, vcpu, vcpu->gprs);
     cpu_write_cr2(vcpu->registers->cr2);
-    if (core->loaded_registers != vcpu->registers) {
-        swap_registers(core, vcpu->registers);
-    }
-    space_catch_up(vcpu->space, core);
     if (vcpu->flush_vpid) {
+        vcpu_make_current(core, vcpu);
         vmx_invvpid(vcpu->vpid);
         vcpu->flush_vpid = false;
     }
-    arm_timer(core, vcpu);
-}
-
-void vcpu_switch_out(const struct core *core, struct vcpu *vcpu)
-{
-    charge(core, vcpu);
+    vcpu_load(core, vcpu);
 }
 
 void vcpu_finish_run(struct agent *agent, int64_t result)
 {
     struct vcpu *vcpu = agent->regs.guest;
-    charge(agent->core, vcpu);
     core_narrow_gdt(agent->core);
     if (result == PV_RUN_KICKED) {
         __atomic_store_n(&vcpu->kicked, false, __ATOMIC_RELEASE);
@@ -198,36 +130,35 @@ void vcpu_finish_run(struct agent *agent, int64_t result)
     vcpu->running = false;
     agent->regs.guest = NULL;
     agent->regs.kind = REGS_SYSEXIT;
+    agent->core->tss.rsp[0] = (uint64_t)(&agent->regs + 1);
     agent->regs.rax = (uint64_t)result;
     if (sched_current() == agent) {
         sched_enter_ring3();
     }
 }
 
-void vcpu_timer(struct agent *agent)
+void vcpu_timer(struct core *core, struct vcpu *vcpu)
 {
-    struct core *core = agent->core;
-    struct vcpu *vcpu = agent->regs.guest;
     if (core->stamp < vcpu->timer_end) { // too early: cut at TIMER_MAX, the rounding of its rate, or an erratum
-        arm_timer(core, vcpu);
+        vcpu_arm_timer(core, vcpu);
         return;
     }
-    charge(core, vcpu);
+    struct agent *agent = agent_of(core->main_stack->current);
     sched_guest_timer();
-    if (vcpu->budget == 0) {
+    if (vcpu->run_time >= vcpu->budget_end) {
         vcpu_finish_run(agent, PV_RUN_BUDGET);
     } else {
         vcpu->timer_end = 0; // fired: has to be armed again if the agent stays
     }
     sched_settle();
     if (sched_current() == agent && agent->regs.kind == REGS_GUEST && agent->regs.guest->timer_end == 0) {
-        arm_timer(core, vcpu);
+        vcpu_arm_timer(core, vcpu);
     }
 }
 
 void vcpu_rearm(struct agent *agent)
 {
-    arm_timer(agent->core, agent->regs.guest);
+    vcpu_arm_timer(agent->core, agent->regs.guest);
 }
 
 /* ---- the system calls ---- */
@@ -244,7 +175,7 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
         return PV_ERR_STATE;
     }
     vcpu->running = true;
-    vcpu->budget = budget ? budget : UINT64_MAX;
+    vcpu->budget_end = budget ? vcpu->run_time + budget : UINT64_MAX;
     regs->guest = vcpu;
     regs->kind = REGS_GUEST;
     vcpu_switch_in(agent);

@@ -30,6 +30,7 @@ struct guest_msrs {
 
 struct vcpu;
 struct register_file;
+struct sched;
 
 /// Interrupt stack table slots; each of these stacks is a core's own.
 enum { IST_NONE = 0, IST_DF = 1, IST_MC = 2, IST_NMI = 3, IST_DB = 4, IST_COUNT = 4 };
@@ -66,6 +67,7 @@ struct core {
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
     uint64_t loaded_root;                   ///< CR3
 
+    struct sched *sched;       ///< vmm/sched.c
     uint64_t horizon;          ///< TSC at which the scheduler wants the core back at the latest, whoever has it
     struct guest_msrs msrs;    ///< what the hardware holds
     struct vcpu *current_vcpu; ///< whose VMCS is current, NULL: none
@@ -101,6 +103,9 @@ static inline uint64_t core_clock_enter(struct core *core, enum core_clock clock
 {
     uint64_t now = cpu_rdtsc();
     core->clock[clock] += now - core->stamp;
+    if (clock == CLOCK_RING3) {
+        core->main_stack->current->ticks += now - core->stamp;
+    }
     core->stamp = now;
     return now;
 }
@@ -145,6 +150,15 @@ static inline void core_set_current(struct core *core, struct regs *regs)
     if (regs) {
         core->tss.rsp[0] = (uint64_t)(regs + 1);
     }
+}
+
+/// Both at once.
+static inline void core_set_guest_agent(struct core *core, struct regs *regs, struct vcpu *vcpu, uint64_t *gprs)
+{
+    struct stack_top *top = core->main_stack;
+    top->current = regs;
+    top->gprs = gprs;
+    top->vcpu = vcpu;
 }
 
 /// Makes a page-table root current unless it is.

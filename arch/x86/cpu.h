@@ -19,9 +19,9 @@ static inline struct cpuid cpu_cpuid(uint32_t leaf, uint32_t subleaf)
 
 static inline uint64_t cpu_rdmsr(uint32_t msr)
 {
-    uint32_t low, high;
+    uint64_t low, high; // the processor clears their upper halves
     __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-    return (uint64_t)high << 32 | low;
+    return high << 32 | low;
 }
 
 static inline void cpu_wrmsr(uint32_t msr, uint64_t value)

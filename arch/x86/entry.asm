@@ -44,7 +44,7 @@ core_resume:
     sub rsp, STACK_TOP_SIZE - 1
 resume_from_top:                        ; rsp = struct stack_top
     mov rsi, [rsp + STACK_TOP_CORE]
-    CHARGE rsi, CORE_CLOCK_MUX, rcx
+    LEAVE rsi
     mov rdi, [rsp + STACK_TOP_CURRENT]
     test rdi, rdi
     jz idle
@@ -85,6 +85,7 @@ idle:
 enter_guest:
     mov rsi, [rsp + STACK_TOP_VCPU]
     mov rdi, [rsp + STACK_TOP_GPRS]
+enter_loaded_guest:
     cmp qword [rsi + VCPU_LAUNCHED], 0  ; the flags stay till the jump
     mov rax, [rdi + GPR_RAX]
     mov rcx, [rdi + GPR_RCX]
@@ -105,7 +106,15 @@ enter_guest:
     vmresume
     jmp .failed
 .launch:
+    push rax
+    mov rax, [rsp + 8 + STACK_TOP_VCPU]
+    mov qword [rax + VCPU_LAUNCHED], 1  ; vcpu_entry_failed takes it back
+    pop rax
     vmlaunch
+    push rax
+    mov rax, [rsp + 8 + STACK_TOP_VCPU]
+    mov qword [rax + VCPU_LAUNCHED], 0
+    pop rax
 .failed:                                ; VMfail: registers are as before, in their file too
     setc dil                            ; 1: VMfailInvalid
     movzx esi, dil
@@ -136,13 +145,17 @@ vmx_exit_entry:
     pop qword [rdi + GPR_RDI]
     mov rdi, [rsp + STACK_TOP_VCPU]
     mov rsi, [rsp + STACK_TOP_CORE]
+    CHARGE rsi, CORE_CLOCK_GUEST, rcx
+    add [rdi + VCPU_RUN_TIME], rcx
     xor ebp, ebp
     call vcpu_exit
-    test al, al
-    jz resume_from_top                  ; somebody else is current, or ring 3 goes on
-    mov rsi, [rsp + STACK_TOP_CORE]
-    CHARGE rsi, CORE_CLOCK_MUX, rcx
-    jmp enter_guest
+    mov rsi, rax                        ; whose guest to enter, or 0: somebody else is current, or ring 3 goes on
+    test rax, rax
+    jz resume_from_top
+    mov rdi, [rsp + STACK_TOP_CORE]
+    LEAVE rdi
+    mov rdi, [rsp + STACK_TOP_GPRS]
+    jmp enter_loaded_guest
 
 ; An exit by NMI leaves NMIs blocked until an IRET (SDM Vol. 3C 28.2.3).
 vmx_unblock_nmi:
@@ -183,6 +196,7 @@ sysenter_clean:                         ; from here on no flag of ring 3's is le
     jnz .bad_return
     mov r12, [rsp + STACK_TOP_CORE]
     CHARGE r12, CORE_CLOCK_RING3, rcx
+    add [rbx + REGS_TICKS], rcx
     mov rcx, r8                         ; arguments to the C convention, after the struct regs
     mov r8, r9
     mov r9, r10
@@ -198,7 +212,7 @@ sysenter_clean:                         ; from here on no flag of ring 3's is le
     jne .switched
     ; back to the caller at once: C has kept rbp, r14 and r15
     mov rsi, rax
-    CHARGE r12, CORE_CLOCK_MUX, rcx
+    LEAVE r12
     mov rax, rsi
     mov rdx, [rbx + REGS_RIP]
     mov rcx, [rbx + REGS_RSP]

@@ -4,6 +4,7 @@
 #ifndef POLYVISOR_ARCH_FPU_H
 #define POLYVISOR_ARCH_FPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { FPU_AREA_SIZE = 4096 }; ///< a page a register file
@@ -16,9 +17,65 @@ uint64_t fpu_features(void);
 int fpu_xcr0_valid(uint64_t xcr0);
 /// Makes a zeroed page the state after power-up (SDM Vol. 1 13.6: an all-zero header loads initial values).
 void fpu_init_area(void *area);
-/// Saves the loaded state to one area (NULL: nowhere), then loads another's. *xcr0: what XCR0 holds, updated to
-/// new_xcr0.
-void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0);
-void fpu_write_xcr0(uint64_t value);
+static inline void fpu_write_xcr0(uint64_t value)
+{
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"(0)); // no feature above bit 31 is allowed
+}
+
+extern uint64_t fpu_all_features;
+extern bool fpu_optimised;
+
+static inline void fpu_save_state(void *area)
+{
+    if (fpu_optimised) {
+        __asm__ volatile("xsaveopt64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    } else if (fpu_all_features) {
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    } else {
+        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+    }
+}
+
+static inline void fpu_load_state(const void *area)
+{
+    if (fpu_all_features) {
+        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    } else {
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+    }
+}
+
+/// fpu_swap where there is XSAVEOPT.
+static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
+{
+    uint64_t all = fpu_all_features;
+    __asm__ volatile("clts");
+    if (*xcr0 != all) {
+        fpu_write_xcr0(all);
+    }
+    __asm__ volatile("xsaveopt64 (%0)\n\txrstor64 (%1)" : : "r"(save), "r"(load), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    if (new_xcr0 != all) {
+        fpu_write_xcr0(new_xcr0);
+    }
+    *xcr0 = new_xcr0;
+}
+
+/// Saves and loads with all features on: a feature that the loaded guest has not switched on must neither keep another
+/// guest's state in the registers nor lose its own.
+static inline void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
+{
+    __asm__ volatile("clts"); // a VM entry or core_hide_fpu sets CR0.TS again
+    if (fpu_all_features && *xcr0 != fpu_all_features) {
+        fpu_write_xcr0(fpu_all_features);
+    }
+    if (save) {
+        fpu_save_state(save);
+    }
+    fpu_load_state(load);
+    if (fpu_all_features && new_xcr0 != fpu_all_features) {
+        fpu_write_xcr0(new_xcr0);
+    }
+    *xcr0 = new_xcr0;
+}
 
 #endif

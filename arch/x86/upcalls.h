@@ -32,7 +32,7 @@ void mux_interrupt(uint32_t vector);
 /// What an external interrupt asks for, without accounting and switching: for one that came by a VM exit.
 void mux_handle_interrupt(uint32_t vector);
 /// A VM exit of the current agent's guest; its general registers are in its file. True: the same guest goes on.
-bool vcpu_exit(struct vcpu *vcpu, struct core *core);
+struct vcpu *vcpu_exit(struct vcpu *vcpu, struct core *core);
 /// VMLAUNCH or VMRESUME failed (invalid: VMfailInvalid).
 void vcpu_entry_failed(struct vcpu *vcpu, bool invalid);
 

@@ -62,13 +62,14 @@ static inline bool vmcs_try_write(uint32_t field, uint64_t value)
     return !failed;
 }
 
-static inline void vmx_vmptrld(uint64_t vmcs)
+/// Its operand is the physical address, in memory.
+static inline void vmx_vmptrld(const uint64_t *vmcs)
 {
     vmx_count(1);
     bool failed;
-    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs) : "memory");
+    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(*vmcs) : "memory");
     if (__builtin_expect(failed, 0)) {
-        vmx_failed("VMPTRLD", vmcs, 0);
+        vmx_failed("VMPTRLD", *vmcs, 0);
     }
 }
 

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef POLYVISOR_VMM_VCPU_ABSORB_H
+#define POLYVISOR_VMM_VCPU_ABSORB_H
+
+#include "arch/x86/registers.h"
+#include "arch/x86/vmx/event.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "arch/x86/vmx/vmx.h"
+#include "vmm/vcpu.h"
+#include "vmm/vcpu_table.h"
+
+/// Goes on behind an instruction that the multiplexer has carried out, as the processor would: blocking by STI and MOV
+/// SS ends, and single-stepping traps (SDM Vol. 3C 25.4.2, 33.2).
+static inline void skip_instruction(void)
+{
+    vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+    uint64_t blocking = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+    if (blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) {
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+    }
+    if (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) {
+        vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | BIT(14)); // BS
+    }
+}
+
+enum { CPUID_FEATURES = 1, CPUID_OSXSAVE_SHIFT = 27, CR4_OSXSAVE_SHIFT = 18 };
+
+static inline bool absorb_cpuid(struct vcpu *vcpu)
+{
+    uint64_t *gpr = vcpu->gprs;
+    uint32_t leaf = (uint32_t)gpr[PV_RAX], subleaf = (uint32_t)gpr[PV_RCX];
+    const struct pv_cpuid_entry *e = vcpu_table_cpuid(vcpu, leaf, subleaf);
+    if (!e) {
+        return false;
+    }
+    uint32_t ecx = e->ecx;
+    if (leaf == CPUID_FEATURES) { // mirrors the guest's CR4 (SDM Vol. 2A CPUID)
+        uint32_t osxsave = vmcs_read(VMCS_GUEST_CR4) >> CR4_OSXSAVE_SHIFT & 1;
+        ecx = (ecx & ~(1u << CPUID_OSXSAVE_SHIFT)) | osxsave << CPUID_OSXSAVE_SHIFT;
+    }
+    gpr[PV_RAX] = e->eax;
+    gpr[PV_RBX] = e->ebx;
+    gpr[PV_RCX] = ecx;
+    gpr[PV_RDX] = e->edx;
+    skip_instruction();
+    return true;
+}
+
+#endif

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Loading a vcpu on its core: the part of a switch that is compiled into its users.
+#ifndef POLYVISOR_VMM_VCPU_SWITCH_H
+#define POLYVISOR_VMM_VCPU_SWITCH_H
+
+#include "arch/x86/core.h"
+#include "arch/x86/fpu.h"
+#include "arch/x86/registers.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "arch/x86/vmx/vmx.h"
+#include "vmm/panic.h"
+#include "vmm/space.h"
+#include "vmm/vcpu.h"
+
+/// Values of the VMX-preemption timer stay below this: near the maximum it fires at once on Skylake and later server
+/// parts.
+#define TIMER_MAX UINT64_C(0x1000000)
+
+/* ---- the register file ---- */
+
+/// Loads the incoming register file's value of an MSR where the hardware holds another.
+static inline void vcpu_load_msr(uint32_t msr, uint64_t *now, uint64_t value)
+{
+    if (*now != value) {
+        *now = value;
+        cpu_wrmsr(msr, value);
+    }
+}
+
+void vcpu_swap_debug_registers(struct register_file *out, const struct register_file *in);
+
+static inline void vcpu_swap_msrs(struct core *core, struct register_file *out, const struct register_file *in)
+{
+    vcpu_load_msr(MSR_STAR, &core->msrs.star, in->msrs.star);
+    vcpu_load_msr(MSR_LSTAR, &core->msrs.lstar, in->msrs.lstar);
+    vcpu_load_msr(MSR_SFMASK, &core->msrs.sfmask, in->msrs.sfmask);
+    vcpu_load_msr(MSR_TSC_AUX, &core->msrs.tsc_aux, in->msrs.tsc_aux); // stays 0 where there is none
+    uint64_t gs = cpu_rdmsr(MSR_KERNEL_GS_BASE);
+    if (out) {
+        out->kernel_gs_base = gs;
+    }
+    if (gs != in->kernel_gs_base) {
+        cpu_wrmsr(MSR_KERNEL_GS_BASE, in->kernel_gs_base);
+    }
+}
+
+static inline void vcpu_swap_registers(struct core *core, struct register_file *in)
+{
+    struct register_file *out = core->loaded_registers;
+    fpu_swap(out ? out->fpu : NULL, in->fpu, &core->xcr0, in->xcr0);
+    vcpu_swap_msrs(core, out, in);
+    if ((out && out->uses_debug) || in->uses_debug) {
+        vcpu_swap_debug_registers(out, in);
+    }
+    core->loaded_registers = in;
+}
+
+/// Arms the VMX-preemption timer of the current VMCS.
+static inline void vcpu_arm_timer_in(struct vcpu *vcpu, uint64_t now, uint64_t ticks)
+{
+    vcpu->timer_end = now + ticks;
+    uint64_t value = ticks >> vmx_timer_shift;
+    vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, value < TIMER_MAX ? value : TIMER_MAX);
+}
+
+/// Arms it for the scheduler's horizon or the end of the budget, whatever comes first.
+static inline void vcpu_arm_timer(const struct core *core, struct vcpu *vcpu)
+{
+    uint64_t ticks = core->horizon > core->stamp ? core->horizon - core->stamp : 0;
+    uint64_t budget = vcpu->budget_end - vcpu->run_time;
+    vcpu_arm_timer_in(vcpu, core->stamp, ticks < budget ? ticks : budget);
+}
+
+/// VMCS, register file, timer of a vcpu that nothing else is to be done for.
+static inline void vcpu_load(struct core *core, struct vcpu *vcpu)
+{
+    ASSERT(vcpu->core == core); // a VMCS is current on one core at most (SDM Vol. 3C 25.1)
+    if (core->current_vcpu != vcpu) {
+        vmx_vmptrld(&vcpu->vmcs);
+        core->current_vcpu = vcpu;
+    }
+    core_set_guest(core, vcpu, vcpu->gprs);
+    if (core->loaded_registers != vcpu->registers) {
+        vcpu_swap_registers(core, vcpu->registers);
+    }
+    space_catch_up(vcpu->space, core);
+    vcpu_arm_timer(core, vcpu);
+}
+
+#endif
