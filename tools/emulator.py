@@ -34,6 +34,8 @@ DEFAULT_CPU = {"bochs": "corei7_skylake_x", "tcg": "max,vendor=GenuineIntel", "k
 # Simulated instructions per second, the rate of the guest's clock. A lower rate shortens, in real time, every wait of
 # the guest for a clock or for its serial line; but at too low a rate it spends its time in timer interrupts.
 BOCHS_IPS = 50_000_000
+LOG_MIB = 256                           # a log that grows beyond ends the emulator: it would fill the disk
+LOG_READ = 4 << 20                      # bytes of a log that are looked at, from its beginning and from its end
 BOCHS_HOST_MIB = 2048                   # its limit for memory held in memory; the rest goes into a file
 OVMF_BOCHS = "/usr/share/ovmf/OVMF.fd"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
@@ -243,12 +245,18 @@ class Machine:
     # ---- what it left behind ----
 
     def log_lines(self):
-        """What the emulator reported, in full."""
+        """What the emulator reported, without the middle of what is very long."""
         lines = []
         for path in (self.log_path, self.output_path):
             if os.path.exists(path):
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    lines += file.read().splitlines()
+                with open(path, "rb") as file:
+                    text = file.read(LOG_READ)
+                    rest = os.fstat(file.fileno()).st_size - len(text)
+                    if rest > LOG_READ:
+                        file.seek(-LOG_READ, os.SEEK_END)
+                        text += b"\n...\n"
+                    text += file.read()
+                lines += text.decode(errors="replace").splitlines()
         return lines
 
     def vmfail_lines(self):
@@ -284,7 +292,8 @@ class Machine:
 
     def _spawn(self, command, **options):
         """Starts a command that dies with this process, in a process group of its own, without a terminal."""
-        command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+        limit = (LOG_MIB + self.mem) << 20      # memory may be in a file too
+        command = ["setpriv", "--pdeathsig", "KILL", "--", "prlimit", f"--fsize={limit}", "--", *command]
         environment = dict(os.environ, TERM="vt100")
         with open(self.output_path, "wb") as output:
             self.process = _spawner.submit(
