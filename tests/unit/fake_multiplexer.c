@@ -19,14 +19,16 @@ static int64_t read_input(char *buffer, size_t size)
     return (int64_t)got;
 }
 
-static int64_t wait_for_event(uint64_t mask)
+static int64_t wait_for_event(uint64_t mask, uint64_t deadline)
 {
-    while (*fake.typed == PAUSE[0])
+    while (deadline != 0 && *fake.typed == PAUSE[0])
         fake.typed++;
     if (*fake.typed == REDRAW[0] && mask & PV_EVENT_CONSOLE_REDRAW) {
         fake.typed++;
         return PV_EVENT_CONSOLE_REDRAW;
     }
+    if (deadline == 0)
+        return PV_ERR_TIMEOUT;
     if (*fake.typed == '\0' || !(mask & PV_EVENT_CONSOLE_INPUT))
         return PV_ERR_STATE; // nothing will ever come: the program ends here
     return PV_EVENT_CONSOLE_INPUT;
@@ -127,7 +129,7 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_CONSOLE_READ:
         return read_input((char *)a0, a1);
     case PV_SYS_EVENT_WAIT:
-        return wait_for_event(a0);
+        return wait_for_event(a0, a1);
     case PV_SYS_DEBUG:
         return debug(a0, a1, a2, (void *)a3, a4);
     default:

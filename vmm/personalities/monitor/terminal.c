@@ -24,14 +24,18 @@ bool terminal_has_input(void)
 
 int terminal_read(void)
 {
-    while (!terminal_has_input()) {
+    for (;;) {
+        // First: what is typed belongs behind a prompt, also when both came at once.
+        if (pv_event_wait(PV_EVENT_CONSOLE_REDRAW, 0) > 0)
+            return TERMINAL_REDRAW;
+        if (terminal_has_input())
+            return (unsigned char)input[input_next++];
         const int64_t events = pv_event_wait(PV_EVENT_CONSOLE_INPUT | PV_EVENT_CONSOLE_REDRAW, PV_NO_DEADLINE);
         if (events < 0)
             return TERMINAL_FAILED;
         if (events & PV_EVENT_CONSOLE_REDRAW)
-            return TERMINAL_REDRAW; // input that came with it is found by the next call, event or not
+            return TERMINAL_REDRAW;
     }
-    return (unsigned char)input[input_next++];
 }
 
 void terminal_wait_for_return(void)
