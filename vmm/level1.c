@@ -15,7 +15,7 @@ _Static_assert(LEVEL1_MIN_TURN < (int)LEVEL1_ROUNDS, "the lightest entity earns 
 /* ---- the calendar ---- */
 
 /// Puts an entity into the list of a round, `ahead` rounds from now.
-static void insert(struct level1 *l1, struct level1_entity *entity, uint64_t ahead)
+static inline void insert(struct level1 *l1, struct level1_entity *entity, uint64_t ahead)
 {
     unsigned slot = (unsigned)((l1->round + ahead) % LEVEL1_ROUNDS);
     struct level1_list *list = &l1->rounds[slot];
@@ -27,7 +27,7 @@ static void insert(struct level1 *l1, struct level1_entity *entity, uint64_t ahe
     l1->occupied |= UINT64_C(1) << slot;
 }
 
-static void take_out(struct level1 *l1, struct level1_entity *entity)
+static inline void take_out(struct level1 *l1, struct level1_entity *entity)
 {
     struct level1_list *list = &l1->rounds[entity->slot];
     *(entity->prev ? &entity->prev->next : &list->first) = entity->next;
@@ -39,11 +39,6 @@ static void take_out(struct level1 *l1, struct level1_entity *entity)
 }
 
 /* ---- credit: in ticks / LEVEL1_UNITS, so that nothing here has to be rounded ---- */
-
-static uint64_t earned_in_round(const struct level1 *l1, const struct level1_entity *entity)
-{
-    return entity->weight * l1->slice;
-}
 
 /// The credit for a turn.
 static uint64_t price(const struct level1 *l1, const struct level1_entity *entity)
@@ -58,49 +53,70 @@ uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity
     return price(l1, entity) / LEVEL1_UNITS;
 }
 
-/// What the entity has yet to earn for a turn, and half a round more: counting to the nearest round, and carrying the
-/// rest on, keeps ticks of overrun from changing the order of a ring.
-static int64_t missing(const struct level1 *l1, const struct level1_entity *entity)
+static __attribute__((cold, noinline)) void work_out_terms(const struct level1 *l1, struct level1_entity *entity)
 {
-    return (int64_t)price(l1, entity) - entity->credit + (int64_t)(earned_in_round(l1, entity) / 2);
+    uint64_t earned = entity->weight * l1->slice, turn = level1_turn(l1, entity);
+    int64_t limit = (int64_t)(LEVEL1_MAX_DEBT * (turn > l1->slice ? turn : l1->slice));
+    entity->terms = (struct level1_terms){
+        .slice = l1->slice,
+        .earned = earned,
+        // Half a round more: counting to the nearest round, and carrying the rest on, keeps ticks of overrun from
+        // changing the order of a ring.
+        .wanted = (int64_t)(price(l1, entity) + earned / 2),
+        .turn = (int64_t)turn,
+        .limit = limit,
+        .floor = -limit * LEVEL1_UNITS,
+    };
 }
 
-static bool has_turn(const struct level1 *l1, const struct level1_entity *entity)
+/// The entity's terms here. They are out of date after a change of its weight or of the slice, or on another core.
+static inline const struct level1_terms *terms_of(const struct level1 *l1, struct level1_entity *entity)
 {
-    return missing(l1, entity) < (int64_t)earned_in_round(l1, entity);
+    if (__builtin_expect(entity->terms.slice != l1->slice, 0)) {
+        work_out_terms(l1, entity);
+    }
+    return &entity->terms;
 }
 
 /// Lets a runnable entity wait for its next turn. Credit for the rounds that it waits is given in advance.
-static void enqueue(struct level1 *l1, struct level1_entity *entity)
+static inline void enqueue(struct level1 *l1, struct level1_entity *entity)
 {
-    int64_t credit = missing(l1, entity);
-    uint64_t rounds = credit > 0 ? (uint64_t)credit / earned_in_round(l1, entity) : 0;
+    const struct level1_terms *terms = terms_of(l1, entity);
+    int64_t missing = terms->wanted - entity->credit;
+    uint64_t rounds = missing > 0 ? (uint64_t)missing / terms->earned : 0;
     if (rounds > LEVEL1_ROUNDS - 1) {
         rounds = LEVEL1_ROUNDS - 1; // what is missing then is seen when it comes up
     }
-    entity->credit += (int64_t)(rounds * earned_in_round(l1, entity));
+    entity->credit += (int64_t)(rounds * terms->earned);
     insert(l1, entity, rounds);
 }
 
+static __attribute__((cold, noinline)) void enqueue_again(struct level1 *l1, struct level1_entity *entity)
+{
+    enqueue(l1, entity);
+}
+
 /// Takes the next entity that has earned a turn out of the calendar, or NULL.
-static struct level1_entity *dequeue(struct level1 *l1)
+static inline struct level1_entity *dequeue(struct level1 *l1)
 {
     while (l1->occupied) {
         unsigned from = (unsigned)(l1->round % LEVEL1_ROUNDS);
-        uint64_t ahead = from ? l1->occupied >> from | l1->occupied << (LEVEL1_ROUNDS - from) : l1->occupied;
+        uint64_t ahead = l1->occupied >> from | l1->occupied << (-from % LEVEL1_ROUNDS); // a rotation
         l1->round += (unsigned)__builtin_ctzll(ahead);
         struct level1_entity *entity = l1->rounds[l1->round % LEVEL1_ROUNDS].first;
+        const struct level1_terms *terms = terms_of(l1, entity);
         take_out(l1, entity);
-        if (has_turn(l1, entity) || !l1->occupied) { // who is alone keeps nobody waiting
+        bool has_turn = terms->wanted - entity->credit < (int64_t)terms->earned;
+        if (has_turn || !l1->occupied) { // who is alone keeps nobody waiting
             return entity;
         }
-        enqueue(l1, entity);
+        enqueue_again(l1, entity);
     }
     return NULL;
 }
 
 /// Ends the current entity's turn.
-static void put_back(struct level1 *l1)
+static inline void put_back(struct level1 *l1)
 {
     struct level1_entity *entity = l1->current;
     l1->current = NULL;
@@ -159,45 +175,43 @@ void level1_yield(struct level1 *l1, struct level1_entity *entity)
     }
 }
 
-/// The deepest debt, in ticks.
-static int64_t debt_limit(const struct level1 *l1, const struct level1_entity *entity)
-{
-    uint64_t turn = level1_turn(l1, entity);
-    return (int64_t)(LEVEL1_MAX_DEBT * (turn > l1->slice ? turn : l1->slice));
-}
-
-void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
+static inline void charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
 {
     if (l1->current != entity || l1->free) {
         return;
     }
-    int64_t limit = debt_limit(l1, entity);
-    int64_t used = ticks < (uint64_t)limit ? (int64_t)ticks : limit;
+    const struct level1_terms *terms = terms_of(l1, entity);
+    int64_t used = ticks < (uint64_t)terms->limit ? (int64_t)ticks : terms->limit;
     l1->left -= used;
-    entity->credit -= used * LEVEL1_UNITS;
-    if (entity->credit < -limit * LEVEL1_UNITS) {
-        entity->credit = -limit * LEVEL1_UNITS;
-    }
+    int64_t credit = entity->credit - used * LEVEL1_UNITS;
+    entity->credit = credit < terms->floor ? terms->floor : credit;
+}
+
+void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
+{
+    charge(l1, entity, ticks);
 }
 
 void level1_set_weight(struct level1_entity *entity, uint32_t weight)
 {
     entity->weight = weight;
+    entity->terms.slice = 0;
 }
 
 void level1_set_slice(struct level1 *l1, uint64_t slice)
 {
     l1->slice = slice < LEVEL1_MIN_SLICE ? LEVEL1_MIN_SLICE : slice;
+    l1->remnant = (int64_t)(l1->slice / LEVEL1_REMNANT);
 }
 
 /* ---- weighted ---- */
 
-static struct level1_entity *pick_weighted(struct level1 *l1, uint64_t now, uint64_t *end)
+static inline struct level1_entity *pick_weighted(struct level1 *l1, uint64_t now, uint64_t *end)
 {
-    if (!l1->current || l1->left < (int64_t)(l1->slice / LEVEL1_REMNANT)) {
+    if (!l1->current || l1->left < l1->remnant) {
         put_back(l1);
         l1->current = dequeue(l1);
-        l1->left = l1->current ? (int64_t)level1_turn(l1, l1->current) : 0;
+        l1->left = l1->current ? l1->current->terms.turn : 0; // dequeue has looked at the terms
     }
     l1->free = l1->current && !l1->occupied;
     *end = l1->occupied ? now + (uint64_t)l1->left : LEVEL1_NO_END;
@@ -263,7 +277,7 @@ static void advance(struct level1 *l1, uint64_t now)
     l1->slot = slot;
 }
 
-static struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_t *end)
+static __attribute__((noinline)) struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_t *end)
 {
     if ((int64_t)(now - l1->frame_start) < 0) {
         *end = l1->frame_start;
@@ -277,5 +291,14 @@ static struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_
 
 struct level1_entity *level1_pick(struct level1 *l1, uint64_t now, uint64_t *end)
 {
+    return l1->policy == LEVEL1_FRAME ? pick_frame(l1, now, end) : pick_weighted(l1, now, end);
+}
+
+struct level1_entity *level1_charge_and_pick(struct level1 *l1, struct level1_entity *entity, uint64_t ticks,
+                                             uint64_t now, uint64_t *end)
+{
+    if (entity) {
+        charge(l1, entity, ticks);
+    }
     return l1->policy == LEVEL1_FRAME ? pick_frame(l1, now, end) : pick_weighted(l1, now, end);
 }

@@ -51,6 +51,17 @@ enum {
 
 enum level1_policy { LEVEL1_WEIGHTED, LEVEL1_FRAME };
 
+/// What follows from an entity's weight and the slice, kept because every turn needs it. Credit is in ticks /
+/// LEVEL1_UNITS, the rest in ticks.
+struct level1_terms {
+    uint64_t slice;  ///< that these follow from; 0: none, they have to be worked out
+    uint64_t earned; ///< credit for a round
+    int64_t wanted;  ///< credit for a turn and half a round
+    int64_t turn;    ///< its length
+    int64_t limit;   ///< the deepest debt
+    int64_t floor;   ///< the same as credit
+};
+
 /// What is scheduled; part of an agent.
 struct level1_entity {
     struct level1_entity *next, *prev; ///< in a list of the calendar
@@ -58,6 +69,7 @@ struct level1_entity {
     uint32_t weight;                   ///< 1 to CONFIG_WEIGHT_MAX
     uint8_t slot;                      ///< its list
     const struct level1 *where;        ///< the core that it is runnable on, or NULL
+    struct level1_terms terms;
 };
 
 struct level1_list {
@@ -74,7 +86,8 @@ struct level1_slot {
 
 struct level1 {
     enum level1_policy policy;
-    uint64_t slice; ///< ticks
+    uint64_t slice;  ///< ticks
+    int64_t remnant; ///< ticks: a turn with less left is over
 
     /* weighted; the calendar is kept under both policies */
     struct level1_list rounds[LEVEL1_ROUNDS]; ///< runnable entities but for the current one, by round % 64
@@ -111,6 +124,10 @@ void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t tic
 /// Who runs now: the present entity while its turn lasts, else the next. NULL: nobody. *end: when to ask again at the
 /// latest (under frame also when idle), or LEVEL1_NO_END. To be asked again, too, when an entity woke or went to sleep.
 struct level1_entity *level1_pick(struct level1 *l1, uint64_t now, uint64_t *end);
+
+/// level1_charge (unless the entity is NULL), then level1_pick, in one: what the end of a turn needs.
+struct level1_entity *level1_charge_and_pick(struct level1 *l1, struct level1_entity *entity, uint64_t ticks,
+                                             uint64_t now, uint64_t *end);
 
 /// New numbers at run time. Credit earned before is kept.
 void level1_set_weight(struct level1_entity *entity, uint32_t weight);

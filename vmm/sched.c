@@ -26,6 +26,7 @@ static struct sched {
     struct list deadlines; ///< waiting agents with a deadline, earliest first
     struct agent *current;
     uint64_t slice_end; ///< when level 1 wants to be asked again
+    uint64_t due;       ///< when anything else is to be done: the first deadline, or a poll
     uint64_t charged;   ///< TSC up to which the current agent's time was charged to level 1
     bool repick;        ///< level 1 has to be asked
     uint64_t poll;      ///< when the UART is to be polled, UINT64_MAX: it interrupts
@@ -33,9 +34,9 @@ static struct sched {
     uint64_t switches;
 } __attribute__((aligned(64))) scheds[PV_MAX_CORES];
 
-static struct sched *self(void)
+static inline struct sched *self(void)
 {
-    return &scheds[core_self()->id];
+    return core_self()->sched;
 }
 
 static void list_insert_before(struct list *list, struct agent *place, struct agent *agent)
@@ -54,12 +55,18 @@ static void list_remove(struct list *list, struct agent *agent)
     agent->next = agent->prev = NULL;
 }
 
-/// When the core has to be looked at again at the latest. To be called after a change of what it depends on.
+static inline void slice_ends_at(struct sched *s, struct core *core, uint64_t slice_end)
+{
+    s->slice_end = slice_end;
+    core->horizon = slice_end < s->due ? slice_end : s->due;
+}
+
+/// When the core has to be looked at again at the latest. To be called after a change of deadlines or the poll.
 static void update_horizon(struct sched *s, struct core *core)
 {
-    uint64_t at = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
-    at = s->slice_end < at ? s->slice_end : at;
-    core->horizon = s->poll < at ? s->poll : at;
+    uint64_t deadline = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
+    s->due = deadline < s->poll ? deadline : s->poll;
+    slice_ends_at(s, core, s->slice_end);
 }
 
 static void make_ready(struct sched *s, struct agent *agent)
@@ -75,7 +82,8 @@ void sched_init_core(void)
 {
     struct core *core = core_self();
     core->tsc_start = core->stamp = cpu_rdtsc();
-    self()->timer = self()->slice_end = self()->poll = core->horizon = UINT64_MAX;
+    struct sched *s = core->sched = &scheds[core->id];
+    s->timer = s->slice_end = s->poll = s->due = core->horizon = UINT64_MAX;
 }
 
 void sched_configure(uint64_t slice)
@@ -329,22 +337,21 @@ static inline void enter(struct sched *s, struct core *core, struct agent *agent
     s->charged = core->stamp;
     core_set_current(core, &agent->regs);
     if (agent->regs.kind == REGS_GUEST) {
-        vcpu_switch_in(agent); // may find that its run is over; then it goes on in ring 3
+        vcpu_switch_in(core, agent); // may find that its run is over; then it goes on in ring 3
     }
 }
 
-/// Asks level 1 who runs now, and switches to that agent.
-static void repick(struct sched *s, struct core *core)
+/// Asks level 1 who runs now, and switches to that agent. Inlined where guests' slices end, the path that counts.
+static inline __attribute__((always_inline)) void repick(struct sched *s, struct core *core)
 {
     struct agent *last = s->current;
-    uint64_t horizon = core->horizon;
+    uint64_t horizon = core->horizon, now = core->stamp, slice_end;
     s->repick = false;
-    if (last) {
-        charge_current(s, core);
-    }
-    struct level1_entity *entity = level1_pick(&s->level1, core->stamp, &s->slice_end);
+    struct level1_entity *entity =
+        level1_charge_and_pick(&s->level1, last ? &last->entity : NULL, now - s->charged, now, &slice_end);
     struct agent *next = entity ? (struct agent *)((char *)entity - offsetof(struct agent, entity)) : NULL;
-    update_horizon(s, core);
+    s->charged = now;
+    slice_ends_at(s, core, slice_end);
     if (next == last) {
         if (next && next->regs.kind == REGS_GUEST && horizon != core->horizon) {
             vcpu_rearm(next);
@@ -363,13 +370,9 @@ static void repick(struct sched *s, struct core *core)
     }
 }
 
-void sched_settle(void)
+/// On the way to whoever is current.
+static inline __attribute__((always_inline)) void settle(struct sched *s, struct core *core)
 {
-    struct sched *s = self();
-    struct core *core = core_self();
-    if (s->repick) {
-        repick(s, core);
-    }
     if (s->current && s->current->regs.kind == REGS_GUEST) {
         // The preemption timer watches the time now; an APIC timer that fires meanwhile would only cost an exit.
         if (s->timer < core->horizon) {
@@ -380,6 +383,28 @@ void sched_settle(void)
     core_narrow_gdt(core);
     core_load_root(core, s->current ? s->current->personality->root : paging_kernel_root());
     set_timer(s, core->horizon);
+}
+
+void sched_settle(void)
+{
+    struct core *core = core_self();
+    struct sched *s = core->sched;
+    if (s->repick) {
+        repick(s, core);
+    }
+    settle(s, core);
+}
+
+bool sched_guest_turn_over(struct core *core)
+{
+    struct sched *s = core->sched;
+    if (core->stamp < s->slice_end || core->stamp >= s->due) {
+        return false;
+    }
+    core->horizon = 0; // gone by: whoever is inside a guest then, the timer is armed anew
+    repick(s, core);
+    settle(s, core);
+    return true;
 }
 
 /* ---- policy ---- */

@@ -97,6 +97,8 @@ void sched_signal(struct agent *agent, uint32_t events);
 void sched_timer(void);
 /// The guest's preemption timer went off: handles what is due by now. The current agent may have changed or be none.
 void sched_guest_timer(void);
+/// The same, all at once, when only the current turn is over, and settles. False: something else is due, or nothing.
+bool sched_guest_turn_over(struct core *core);
 /// The current agent leaves its guest for ring 3: from now on the local APIC ends its slice.
 void sched_enter_ring3(void);
 /// To be called at the end of an entry to ring 0 that may have changed who should run: switches, sets the timer.

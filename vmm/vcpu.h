@@ -77,13 +77,13 @@ struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
 
 /* vcpu_run.c: all on the vcpu's core */
 /// The core is about to run an agent that is inside its guest: VMCS, register file, timer. May end the run instead.
-void vcpu_switch_in(struct agent *agent);
+void vcpu_switch_in(struct core *core, struct agent *agent);
 /// The core leaves the guest of an agent that stays inside vcpu_run.
 void vcpu_switch_out(const struct core *core, struct vcpu *vcpu);
 /// Ends vcpu_run with a result: the agent goes on in ring 3.
 void vcpu_finish_run(struct agent *agent, int64_t result);
-/// The preemption timer fired in the agent's guest.
-void vcpu_timer(struct agent *agent);
+/// The preemption timer fired in the current agent's guest.
+void vcpu_timer(struct core *core, struct vcpu *vcpu);
 /// The time at which the core has to look again has changed: arms the timer anew.
 void vcpu_rearm(struct agent *agent);
 /// Ends the run of an agent (or NULL) whose vcpu was kicked.

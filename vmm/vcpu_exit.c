@@ -253,7 +253,7 @@ static __attribute__((noinline)) bool other_exit(struct core *core, struct vcpu 
     }
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
         vcpu->absorbed[reason]++;
-        vcpu_timer(agent);
+        vcpu_timer(core, vcpu);
     } else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
         vcpu->absorbed[reason]++;
         external_interrupt(agent);

@@ -114,7 +114,7 @@ void vcpu_unload_registers(struct core *core)
 
 /* ---- the VMCS ---- */
 
-void vcpu_make_current(struct core *core, struct vcpu *vcpu)
+static inline void make_current(struct core *core, struct vcpu *vcpu)
 {
     ASSERT(vcpu->core == core); // a VMCS is current on one core at most (SDM Vol. 3C 25.1)
     if (core->current_vcpu != vcpu) {
@@ -125,6 +125,11 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
             vcpu->host_core = core;
         }
     }
+}
+
+void vcpu_make_current(struct core *core, struct vcpu *vcpu)
+{
+    make_current(core, vcpu);
 }
 
 void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
@@ -158,16 +163,15 @@ static inline void charge(const struct core *core, struct vcpu *vcpu)
     }
 }
 
-void vcpu_switch_in(struct agent *agent)
+void vcpu_switch_in(struct core *core, struct agent *agent)
 {
-    struct core *core = agent->core;
     struct vcpu *vcpu = agent->regs.guest;
     vcpu->guest_clock = core->clock[CLOCK_GUEST];
     if (vcpu->kicked || vcpu->budget == 0) {
         vcpu_finish_run(agent, vcpu->kicked ? PV_RUN_KICKED : PV_RUN_BUDGET);
         return;
     }
-    vcpu_make_current(core, vcpu);
+    make_current(core, vcpu);
     core_set_guest(core, vcpu, vcpu->gprs);
     if (core->loaded_registers != vcpu->registers) {
         swap_registers(core, vcpu->registers);
@@ -203,15 +207,10 @@ void vcpu_finish_run(struct agent *agent, int64_t result)
     }
 }
 
-void vcpu_timer(struct agent *agent)
+/// The timer fired, and it is not just a turn that is over.
+static __attribute__((noinline)) void timer_slow(struct core *core, struct vcpu *vcpu)
 {
-    struct core *core = agent->core;
-    struct vcpu *vcpu = agent->regs.guest;
-    if (core->stamp < vcpu->timer_end) { // too early: cut at TIMER_MAX, the rounding of its rate, or an erratum
-        arm_timer(core, vcpu);
-        return;
-    }
-    charge(core, vcpu);
+    struct agent *agent = agent_of(core->main_stack->current);
     sched_guest_timer();
     if (vcpu->budget == 0) {
         vcpu_finish_run(agent, PV_RUN_BUDGET);
@@ -221,6 +220,19 @@ void vcpu_timer(struct agent *agent)
     sched_settle();
     if (sched_current() == agent && agent->regs.kind == REGS_GUEST && agent->regs.guest->timer_end == 0) {
         arm_timer(core, vcpu);
+    }
+}
+
+void vcpu_timer(struct core *core, struct vcpu *vcpu)
+{
+    if (core->stamp < vcpu->timer_end) { // too early: cut at TIMER_MAX, the rounding of its rate, or an erratum
+        arm_timer(core, vcpu);
+        return;
+    }
+    // A budget is charged first, as its end may be what the timer fired for.
+    if (vcpu->budget != UINT64_MAX || !sched_guest_turn_over(core)) {
+        charge(core, vcpu);
+        timer_slow(core, vcpu);
     }
 }
 
@@ -246,7 +258,7 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
     vcpu->budget = budget ? budget : UINT64_MAX;
     regs->guest = vcpu;
     regs->kind = REGS_GUEST;
-    vcpu_switch_in(agent);
+    vcpu_switch_in(agent->core, agent);
     if (regs->kind == REGS_GUEST) {
         vcpu_take_state(vcpu);
     }

@@ -30,6 +30,7 @@ struct guest_msrs {
 
 struct vcpu;
 struct register_file;
+struct sched;
 
 /// Interrupt stack table slots; each of these stacks is a core's own.
 enum { IST_NONE = 0, IST_DF = 1, IST_MC = 2, IST_NMI = 3, IST_DB = 4, IST_COUNT = 4 };
@@ -66,6 +67,7 @@ struct core {
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
     uint64_t loaded_root;                   ///< CR3
 
+    struct sched *sched;       ///< what it schedules; private to vmm/sched.c
     uint64_t horizon;          ///< TSC at which the scheduler wants the core back at the latest, whoever has it
     struct guest_msrs msrs;    ///< what the hardware holds
     struct vcpu *current_vcpu; ///< whose VMCS is current, NULL: none
