@@ -30,7 +30,6 @@ static struct sched {
     uint64_t charged;   ///< TSC up to which the current agent's time was charged to level 1
     bool repick;        ///< level 1 has to be asked
     uint64_t poll;      ///< when the UART is to be polled, UINT64_MAX: it interrupts
-    uint64_t timer;     ///< what the local APIC timer is set to
     uint64_t switches;
 } __attribute__((aligned(64))) scheds[PV_MAX_CORES];
 
@@ -83,7 +82,7 @@ void sched_init_core(void)
     struct core *core = core_self();
     core->tsc_start = core->stamp = cpu_rdtsc();
     struct sched *s = core->sched = &scheds[core->id];
-    s->timer = s->slice_end = s->poll = s->due = core->horizon = UINT64_MAX;
+    core->timer = s->slice_end = s->poll = s->due = core->horizon = UINT64_MAX;
 }
 
 void sched_configure(uint64_t slice)
@@ -95,11 +94,6 @@ void sched_configure(uint64_t slice)
         self()->poll = cpu_rdtsc();
         update_horizon(self(), core_self());
     }
-}
-
-struct agent *sched_current(void)
-{
-    return self()->current;
 }
 
 void sched_start(struct agent *agent)
@@ -121,7 +115,7 @@ static inline void switch_out(struct core *core, struct agent *agent)
     agent->ticks_ring3 += core->clock[CLOCK_RING3] - agent->clock_ring3;
     agent->ticks_guest += core->clock[CLOCK_GUEST] - agent->clock_guest;
     if (agent->regs.kind == REGS_GUEST) {
-        vcpu_switch_out(core, agent->regs.guest);
+        vcpu_charge(core, agent->regs.guest);
     }
 }
 
@@ -298,9 +292,8 @@ static void handle_time(struct sched *s, uint64_t now)
 
 void sched_timer(void)
 {
-    struct sched *s = self();
-    s->timer = UINT64_MAX; // it was one-shot
-    handle_time(s, cpu_rdtsc());
+    core_self()->timer = UINT64_MAX; // it was one-shot
+    handle_time(self(), cpu_rdtsc());
 }
 
 void sched_guest_timer(void)
@@ -308,21 +301,17 @@ void sched_guest_timer(void)
     handle_time(self(), core_self()->stamp);
 }
 
-static void set_timer(struct sched *s, uint64_t at)
+static void set_timer(struct core *core, uint64_t at)
 {
-    if (at != s->timer) {
-        s->timer = at;
+    if (at != core->timer) {
+        core->timer = at;
         apic_timer_set(at);
     }
 }
 
-void sched_enter_ring3(void)
+void sched_set_timer(struct core *core)
 {
-    struct sched *s = self();
-    uint64_t at = core_self()->horizon;
-    if (at < s->timer) { // one that fires too early does no harm
-        set_timer(s, at);
-    }
+    set_timer(core, core->horizon);
 }
 
 /// Makes an agent current.
@@ -375,14 +364,14 @@ static inline __attribute__((always_inline)) void settle(struct sched *s, struct
 {
     if (s->current && s->current->regs.kind == REGS_GUEST) {
         // The preemption timer watches the time now; an APIC timer that fires meanwhile would only cost an exit.
-        if (s->timer < core->horizon) {
-            set_timer(s, UINT64_MAX);
+        if (core->timer < core->horizon) {
+            set_timer(core, UINT64_MAX);
         }
         return;
     }
     core_narrow_gdt(core);
     core_load_root(core, s->current ? s->current->personality->root : paging_kernel_root());
-    set_timer(s, core->horizon);
+    set_timer(core, core->horizon);
 }
 
 void sched_settle(void)

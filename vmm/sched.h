@@ -13,6 +13,7 @@
 
 #include <polyvisor/abi.h>
 
+#include "arch/x86/core.h"
 #include "arch/x86/regs.h"
 #include "vmm/level1.h"
 #include "vmm/message.h"
@@ -78,7 +79,10 @@ void sched_init_core(void);
 /// Level 1's slice for all cores, in ticks. At boot, before the first agent starts.
 void sched_configure(uint64_t slice);
 /// This core's current agent, or NULL.
-struct agent *sched_current(void);
+static inline struct agent *sched_current(void)
+{
+    return agent_of(core_self()->main_stack->current);
+}
 /// Makes a stopped agent ready; its registers are set.
 void sched_start(struct agent *agent);
 /// Takes an agent out for good, whatever it does.
@@ -99,8 +103,15 @@ void sched_timer(void);
 void sched_guest_timer(void);
 /// The same, all at once, when only the current turn is over, and settles. False: something else is due, or nothing.
 bool sched_guest_turn_over(struct core *core);
+/// Sets the local APIC timer to the core's horizon.
+void sched_set_timer(struct core *core);
 /// The current agent leaves its guest for ring 3: from now on the local APIC ends its slice.
-void sched_enter_ring3(void);
+static inline void sched_enter_ring3(struct core *core)
+{
+    if (core->horizon < core->timer) { // one that fires too early does no harm
+        sched_set_timer(core);
+    }
+}
 /// To be called at the end of an entry to ring 0 that may have changed who should run: switches, sets the timer.
 void sched_settle(void);
 /// A new weight, which counts from the next turn on. On the agent's core.

@@ -78,8 +78,16 @@ struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
 /* vcpu_run.c: all on the vcpu's core */
 /// The core is about to run an agent that is inside its guest: VMCS, register file, timer. May end the run instead.
 void vcpu_switch_in(struct core *core, struct agent *agent);
-/// The core leaves the guest of an agent that stays inside vcpu_run.
-void vcpu_switch_out(const struct core *core, struct vcpu *vcpu);
+/// Charges the guest's time since it was charged last.
+static inline void vcpu_charge(const struct core *core, struct vcpu *vcpu)
+{
+    uint64_t ticks = core->clock[CLOCK_GUEST] - vcpu->guest_clock;
+    vcpu->guest_clock = core->clock[CLOCK_GUEST];
+    vcpu->run_time += ticks;
+    if (vcpu->budget != UINT64_MAX) {
+        vcpu->budget -= ticks < vcpu->budget ? ticks : vcpu->budget;
+    }
+}
 /// Ends vcpu_run with a result: the agent goes on in ring 3.
 void vcpu_finish_run(struct agent *agent, int64_t result);
 /// The preemption timer fired in the current agent's guest.

@@ -235,28 +235,41 @@ static void refused(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
     vcpu_finish_run(agent, PV_ERR_ENTRY);
 }
 
-/// Every exit but the ones that vcpu_exit handles at once.
-static __attribute__((noinline)) bool other_exit(struct core *core, struct vcpu *vcpu, uint32_t reason)
+/// What an exit has changed besides the guest, for whoever is current afterwards.
+static inline void note_exit(struct core *core, struct vcpu *vcpu)
 {
-    struct agent *agent = agent_of(core->main_stack->current);
     core->loaded_root = vcpu->owner->root; // HOST_CR3
     core->gdt_wide = true;
-    if (reason & EXIT_REASON_ENTRY_FAILURE) {
+    vcpu->launched = 1;
+}
+
+/// An event whose delivery the exit interrupted is injected at the next entry.
+static inline void keep_event(uint32_t reason)
+{
+    if (vmcs_read(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID) {
+        vcpu_reinject(reason);
+    }
+}
+
+/// Every exit but the ones that vcpu_exit handles at once.
+static __attribute__((noinline)) bool other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason)
+{
+    struct agent *agent = agent_of(core->main_stack->current);
+    if (__builtin_expect(reason & EXIT_REASON_ENTRY_FAILURE, 0)) {
+        core->loaded_root = vcpu->owner->root;
+        core->gdt_wide = true;
         refused(agent, vcpu, reason);
         return false;
     }
-    vcpu->launched = 1;
+    note_exit(core, vcpu);
     reason &= EXIT_REASON_BASIC;
-    uint32_t vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_INFO);
-    if (vectoring & INTERRUPTION_VALID) {
-        vcpu_reinject(reason);
-    }
-    if (reason == EXIT_REASON_PREEMPTION_TIMER) {
-        vcpu->absorbed[reason]++;
-        vcpu_timer(core, vcpu);
-    } else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
+    keep_event(reason);
+    if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
         vcpu->absorbed[reason]++;
         external_interrupt(agent);
+    } else if (reason == EXIT_REASON_PREEMPTION_TIMER) { // with a modifier among the reason's upper bits
+        vcpu->absorbed[reason]++;
+        vcpu_timer(core, vcpu);
     } else if (absorb(core, agent, vcpu, reason)) {
         vcpu->absorbed[reason]++;
         vcpu_check_kick(agent);
@@ -266,17 +279,37 @@ static __attribute__((noinline)) bool other_exit(struct core *core, struct vcpu 
     return false;
 }
 
+static __attribute__((noinline)) bool timer_exit(struct vcpu *vcpu, struct core *core)
+{
+    note_exit(core, vcpu);
+    keep_event(EXIT_REASON_PREEMPTION_TIMER);
+    vcpu->absorbed[EXIT_REASON_PREEMPTION_TIMER]++;
+    vcpu_timer(core, vcpu);
+    return false;
+}
+
+/// CPUID cannot interrupt the delivery of an event, and nothing but its guest depends on it.
+static __attribute__((noinline)) bool cpuid_exit(struct vcpu *vcpu)
+{
+    if (!absorb_cpuid(vcpu)) {
+        return other_exit(vcpu, core_self(), EXIT_REASON_CPUID);
+    }
+    vcpu->launched = 1;
+    vcpu->absorbed[EXIT_REASON_CPUID]++;
+    return true;
+}
+
+/// Keeps nothing over a call, so that it needs no registers saved: the jumps to its three parts are all it is.
 bool vcpu_exit(struct vcpu *vcpu, struct core *core)
 {
-    core_clock_enter(core, CLOCK_GUEST);
     uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-    // CPUID cannot interrupt the delivery of an event, and nothing but its guest depends on it.
-    if (reason == EXIT_REASON_CPUID && absorb_cpuid(vcpu)) {
-        vcpu->launched = 1;
-        vcpu->absorbed[EXIT_REASON_CPUID]++;
-        return true;
+    if (reason == EXIT_REASON_PREEMPTION_TIMER) {
+        return timer_exit(vcpu, core);
     }
-    return other_exit(core, vcpu, reason);
+    if (reason == EXIT_REASON_CPUID) {
+        return cpuid_exit(vcpu);
+    }
+    return other_exit(vcpu, core, reason);
 }
 
 void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)

@@ -152,18 +152,7 @@ static inline void arm_timer(const struct core *core, struct vcpu *vcpu)
     vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, value < TIMER_MAX ? value : TIMER_MAX);
 }
 
-/// Charges the guest's time since it was charged last.
-static inline void charge(const struct core *core, struct vcpu *vcpu)
-{
-    uint64_t ticks = core->clock[CLOCK_GUEST] - vcpu->guest_clock;
-    vcpu->guest_clock = core->clock[CLOCK_GUEST];
-    vcpu->run_time += ticks;
-    if (vcpu->budget != UINT64_MAX) {
-        vcpu->budget -= ticks < vcpu->budget ? ticks : vcpu->budget;
-    }
-}
-
-void vcpu_switch_in(struct core *core, struct agent *agent)
+static inline __attribute__((always_inline)) void switch_in(struct core *core, struct agent *agent)
 {
     struct vcpu *vcpu = agent->regs.guest;
     vcpu->guest_clock = core->clock[CLOCK_GUEST];
@@ -184,16 +173,17 @@ void vcpu_switch_in(struct core *core, struct agent *agent)
     arm_timer(core, vcpu);
 }
 
-void vcpu_switch_out(const struct core *core, struct vcpu *vcpu)
+void vcpu_switch_in(struct core *core, struct agent *agent)
 {
-    charge(core, vcpu);
+    switch_in(core, agent);
 }
 
 void vcpu_finish_run(struct agent *agent, int64_t result)
 {
     struct vcpu *vcpu = agent->regs.guest;
-    charge(agent->core, vcpu);
-    core_narrow_gdt(agent->core);
+    struct core *core = agent->core;
+    vcpu_charge(core, vcpu);
+    core_narrow_gdt(core);
     if (result == PV_RUN_KICKED) {
         __atomic_store_n(&vcpu->kicked, false, __ATOMIC_RELEASE);
     }
@@ -202,8 +192,8 @@ void vcpu_finish_run(struct agent *agent, int64_t result)
     agent->regs.guest = NULL;
     agent->regs.kind = REGS_SYSEXIT;
     agent->regs.rax = (uint64_t)result;
-    if (sched_current() == agent) {
-        sched_enter_ring3();
+    if (core->main_stack->current == &agent->regs) {
+        sched_enter_ring3(core);
     }
 }
 
@@ -231,7 +221,7 @@ void vcpu_timer(struct core *core, struct vcpu *vcpu)
     }
     // A budget is charged first, as its end may be what the timer fired for.
     if (vcpu->budget != UINT64_MAX || !sched_guest_turn_over(core)) {
-        charge(core, vcpu);
+        vcpu_charge(core, vcpu);
         timer_slow(core, vcpu);
     }
 }
@@ -258,7 +248,7 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
     vcpu->budget = budget ? budget : UINT64_MAX;
     regs->guest = vcpu;
     regs->kind = REGS_GUEST;
-    vcpu_switch_in(agent->core, agent);
+    switch_in(agent->core, agent);
     if (regs->kind == REGS_GUEST) {
         vcpu_take_state(vcpu);
     }

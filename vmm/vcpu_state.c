@@ -9,6 +9,8 @@
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/vcpu.h"
 
+#define QUALIFICATION_IO_STRING UINT64_C(0x10) // INS or OUTS (SDM Vol. 3C table 28-5)
+
 /// Selector, base, limit and access rights of segment register i stand at the same place in their groups of encodings.
 static enum vmcs_field segment_field(enum vmcs_field es, uint32_t i)
 {
@@ -67,38 +69,26 @@ static void take_registers(struct vcpu *vcpu, const struct pv_vcpu_state *s)
     msr_write_safe(MSR_KERNEL_GS_BASE, s->kernel_gs_base);
 }
 
-void vcpu_take_state(struct vcpu *vcpu)
+void vcpu_take_groups(struct vcpu *vcpu, uint32_t dirty)
 {
     struct pv_vcpu_state *s = vcpu->state;
-    uint32_t dirty = __atomic_load_n(&s->dirty, __ATOMIC_RELAXED);
-    if (dirty) {
-        if (dirty & PV_GROUP_RIP) {
-            vmcs_write(VMCS_GUEST_RIP, s->rip);
-            vmcs_write(VMCS_GUEST_RSP, s->rsp);
-            vmcs_write(VMCS_GUEST_RFLAGS, s->rflags);
-        }
-        if (dirty & PV_GROUP_CONTROL) {
-            take_control(vcpu, s);
-        }
-        if (dirty & PV_GROUP_SEGMENTS) {
-            take_segments(s);
-        }
-        if (dirty & PV_GROUP_STATE) {
-            vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
-            vmcs_write(VMCS_GUEST_ACTIVITY, allowed_activity(s->activity));
-        }
-        if (dirty & PV_GROUP_SYSENTER) {
-            vmcs_write(VMCS_GUEST_SYSENTER_CS, s->sysenter_cs);
-            vmcs_write(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
-            vmcs_write(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
-        }
-        if (dirty & PV_GROUP_MSRS) {
-            take_registers(vcpu, s);
-        }
-        s->dirty = 0;
+    if (dirty & PV_GROUP_CONTROL) {
+        take_control(vcpu, s);
     }
-    if (__atomic_load_n(&s->inject, __ATOMIC_RELAXED) & INTERRUPTION_VALID) {
-        vcpu_take_event(vcpu);
+    if (dirty & PV_GROUP_SEGMENTS) {
+        take_segments(s);
+    }
+    if (dirty & PV_GROUP_STATE) {
+        vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
+        vmcs_write(VMCS_GUEST_ACTIVITY, allowed_activity(s->activity));
+    }
+    if (dirty & PV_GROUP_SYSENTER) {
+        vmcs_write(VMCS_GUEST_SYSENTER_CS, s->sysenter_cs);
+        vmcs_write(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
+        vmcs_write(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
+    }
+    if (dirty & PV_GROUP_MSRS) {
+        take_registers(vcpu, s);
     }
 }
 
@@ -219,7 +209,7 @@ static void give_segments(struct pv_vcpu_state *s)
     s->idtr.limit = (uint32_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT);
 }
 
-static void give_groups(struct pv_vcpu_state *s, uint32_t groups)
+static __attribute__((noinline)) void give_groups(struct pv_vcpu_state *s, uint32_t groups)
 {
     if (groups & PV_GROUP_CONTROL) {
         give_control(s);
@@ -258,6 +248,13 @@ static void give_details(struct pv_vcpu_state *s, uint32_t reason)
     case EXIT_REASON_EXCEPTION_NMI:
         s->exit_interruption_info = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
         s->exit_interruption_error = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
+        break;
+    case EXIT_REASON_IO:
+        if (s->exit_qualification &
+            QUALIFICATION_IO_STRING) { // only INS and OUTS have more (SDM Vol. 3C 28.2.1, 28.2.5)
+            s->exit_instruction_info = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+            s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
+        }
         break;
     case EXIT_REASON_CPUID:
     case EXIT_REASON_HLT:

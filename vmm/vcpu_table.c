@@ -8,49 +8,17 @@
 #include "vmm/user.h"
 #include "vmm/vcpu.h"
 
-/*
- * Open addressing in a page. A slot is free when its `used` is 0; tables are at most three quarters full, so a search
- * ends. Entries are made by the multiplexer from a copy, so a table can be searched without checking it.
- */
-enum { SLOTS = 128, SLOT_MASK = SLOTS - 1 };
-
-struct cpuid_slot {
-    struct pv_cpuid_entry entry;
-    uint32_t used;
-    uint32_t reserved;
-};
 struct msr_slot {
     uint32_t msr;
     uint32_t used;
     uint64_t value;
 };
-_Static_assert(sizeof(struct cpuid_slot) * SLOTS <= 4096 && PV_MAX_CPUID <= SLOTS * 3 / 4, "a page");
-_Static_assert(sizeof(struct msr_slot) * SLOTS <= 4096 && PV_MAX_MSRS <= SLOTS * 3 / 4, "a page");
-
-/// Basic and extended leaves, and hypervisor leaves (0x40000000), differ in their low bits or in the top ones.
-static uint32_t cpuid_hash(uint32_t leaf)
-{
-    return (leaf ^ leaf >> 26) & SLOT_MASK;
-}
+_Static_assert(sizeof(struct vcpu_cpuid_slot) * VCPU_SLOTS <= 4096 && PV_MAX_CPUID <= VCPU_SLOTS * 3 / 4, "a page");
+_Static_assert(sizeof(struct msr_slot) * VCPU_SLOTS <= 4096 && PV_MAX_MSRS <= VCPU_SLOTS * 3 / 4, "a page");
 
 static uint32_t msr_hash(uint32_t msr)
 {
-    return (msr ^ msr >> 25) & SLOT_MASK;
-}
-
-const struct pv_cpuid_entry *vcpu_table_cpuid(const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
-{
-    const struct cpuid_slot *slots = (const void *)vcpu->cpuid_table;
-    if (!slots) {
-        return NULL;
-    }
-    for (uint32_t i = cpuid_hash(leaf); slots[i].used; i = (i + 1) & SLOT_MASK) {
-        const struct pv_cpuid_entry *e = &slots[i].entry;
-        if (e->leaf == leaf && (e->subleaf == subleaf || e->subleaf == PV_CPUID_ANY)) {
-            return e;
-        }
-    }
-    return NULL;
+    return (msr ^ msr >> 25) & VCPU_SLOT_MASK;
 }
 
 bool vcpu_table_msr(const struct vcpu *vcpu, uint32_t msr, uint64_t *value)
@@ -59,7 +27,7 @@ bool vcpu_table_msr(const struct vcpu *vcpu, uint32_t msr, uint64_t *value)
     if (!slots) {
         return false;
     }
-    for (uint32_t i = msr_hash(msr); slots[i].used; i = (i + 1) & SLOT_MASK) {
+    for (uint32_t i = msr_hash(msr); slots[i].used; i = (i + 1) & VCPU_SLOT_MASK) {
         if (slots[i].msr == msr) {
             *value = slots[i].value;
             return true;
@@ -68,20 +36,20 @@ bool vcpu_table_msr(const struct vcpu *vcpu, uint32_t msr, uint64_t *value)
     return false;
 }
 
-static void insert_cpuid(struct cpuid_slot *slots, const struct pv_cpuid_entry *entry)
+static void insert_cpuid(struct vcpu_cpuid_slot *slots, const struct pv_cpuid_entry *entry)
 {
-    uint32_t i = cpuid_hash(entry->leaf);
+    uint32_t i = vcpu_cpuid_hash(entry->leaf);
     while (slots[i].used) {
-        i = (i + 1) & SLOT_MASK;
+        i = (i + 1) & VCPU_SLOT_MASK;
     }
-    slots[i] = (struct cpuid_slot){.entry = *entry, .used = 1};
+    slots[i] = (struct vcpu_cpuid_slot){.entry = *entry, .used = 1};
 }
 
 static void insert_msr(struct msr_slot *slots, const struct pv_msr_entry *entry)
 {
     uint32_t i = msr_hash(entry->msr);
     while (slots[i].used && slots[i].msr != entry->msr) {
-        i = (i + 1) & SLOT_MASK;
+        i = (i + 1) & VCPU_SLOT_MASK;
     }
     slots[i] = (struct msr_slot){.msr = entry->msr, .used = 1, .value = entry->value};
 }
@@ -121,11 +89,11 @@ int64_t vcpu_set_cpuid(struct regs *regs, uint64_t number, uint64_t entries, uin
     if (!user_read(copy, entries, count * sizeof(copy[0]))) {
         return PV_ERR_FAULT;
     }
-    struct cpuid_slot *slots = table_page(vcpu, &vcpu->cpuid_page);
+    struct vcpu_cpuid_slot *slots = table_page(vcpu, &vcpu->cpuid_page);
     if (!slots) {
         return PV_ERR_QUOTA;
     }
-    memset(slots, 0, SLOTS * sizeof(slots[0]));
+    memset(slots, 0, VCPU_SLOTS * sizeof(slots[0]));
     for (uint64_t i = 0; i < count; i++) {
         insert_cpuid(slots, &copy[i]);
     }
@@ -152,7 +120,7 @@ int64_t vcpu_set_msrs(struct regs *regs, uint64_t number, uint64_t entries, uint
     if (!slots) {
         return PV_ERR_QUOTA;
     }
-    memset(slots, 0, SLOTS * sizeof(slots[0]));
+    memset(slots, 0, VCPU_SLOTS * sizeof(slots[0]));
     for (uint64_t i = 0; i < count; i++) {
         insert_msr(slots, &copy[i]);
     }

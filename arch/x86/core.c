@@ -59,11 +59,6 @@ static void build_idt(void)
     }
 }
 
-struct __attribute__((packed)) table_pointer {
-    uint16_t limit;
-    uint64_t base;
-};
-
 static void load_idt(void)
 {
     struct table_pointer p = {sizeof(idt) - 1, (uint64_t)idt};
@@ -159,10 +154,4 @@ uint64_t core_idt_base(void)
 void core_hide_fpu(void)
 {
     cpu_write_cr0(cpu_read_cr0() | CR0_TS);
-}
-
-void core_reload_gdt(struct core *core)
-{
-    struct table_pointer p = {sizeof(core->gdt) - 1, (uint64_t)core->gdt};
-    __asm__ volatile("lgdt %0" : : "m"(p));
 }

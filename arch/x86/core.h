@@ -37,6 +37,12 @@ enum { IST_NONE = 0, IST_DF = 1, IST_MC = 2, IST_NMI = 3, IST_DB = 4, IST_COUNT 
 
 enum { GDT_ENTRIES = 9 };
 
+/// What LGDT and LIDT load.
+struct __attribute__((packed)) table_pointer {
+    uint16_t limit;
+    uint64_t base;
+};
+
 struct core;
 struct vcpu;
 
@@ -69,6 +75,7 @@ struct core {
 
     struct sched *sched;       ///< what it schedules; private to vmm/sched.c
     uint64_t horizon;          ///< TSC at which the scheduler wants the core back at the latest, whoever has it
+    uint64_t timer;            ///< TSC that the local APIC timer is set to, UINT64_MAX: it is off
     struct guest_msrs msrs;    ///< what the hardware holds
     struct vcpu *current_vcpu; ///< whose VMCS is current, NULL: none
     struct register_file *loaded_registers; ///< whose FPU, SYSCALL MSRs and debug registers are loaded
@@ -121,12 +128,12 @@ void core_load(struct core *core);
 void core_hide_fpu(void);
 /// A VM exit leaves the GDT's limit at 64 KiB (SDM Vol. 3C 28.5.2), far beyond the table: before ring 3 can load a
 /// selector it is brought back.
-void core_reload_gdt(struct core *core);
 static inline void core_narrow_gdt(struct core *core)
 {
     if (core->gdt_wide) {
         core->gdt_wide = false;
-        core_reload_gdt(core);
+        struct table_pointer p = {sizeof(core->gdt) - 1, (uint64_t)core->gdt};
+        __asm__ volatile("lgdt %0" : : "m"(p));
     }
 }
 /// Linear address of the IDT that all cores share.

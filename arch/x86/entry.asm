@@ -134,8 +134,9 @@ vmx_exit_entry:
     mov [rdi + GPR_R14], r14
     mov [rdi + GPR_R15], r15
     pop qword [rdi + GPR_RDI]
-    mov rdi, [rsp + STACK_TOP_VCPU]
     mov rsi, [rsp + STACK_TOP_CORE]
+    CHARGE rsi, CORE_CLOCK_GUEST, rcx
+    mov rdi, [rsp + STACK_TOP_VCPU]
     xor ebp, ebp
     call vcpu_exit
     test al, al

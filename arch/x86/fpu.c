@@ -20,8 +20,7 @@ enum {
     FXSAVE_SIZE = 512,
 };
 
-static uint64_t features;
-static bool optimised; // XSAVEOPT
+struct fpu fpu;
 
 void fpu_enable(void)
 {
@@ -30,20 +29,20 @@ void fpu_enable(void)
     }
     cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
     struct cpuid d = cpu_cpuid(CPUID_XSTATE, 0);
-    features = (d.eax | (uint64_t)d.edx << 32) & XCR0_KNOWN;
-    optimised = cpu_cpuid(CPUID_XSTATE, 1).eax & 1;
-    fpu_write_xcr0(features);
+    fpu.features = (d.eax | (uint64_t)d.edx << 32) & XCR0_KNOWN;
+    fpu.optimised = cpu_cpuid(CPUID_XSTATE, 1).eax & 1;
+    fpu_write_xcr0(fpu.features);
 }
 
 uint64_t fpu_features(void)
 {
-    return features;
+    return fpu.features;
 }
 
 int fpu_xcr0_valid(uint64_t xcr0)
 {
     bool avx512 = xcr0 & XCR0_AVX512;
-    return (xcr0 & XCR0_X87) && !(xcr0 & ~features) && (!(xcr0 & XCR0_AVX) || (xcr0 & XCR0_SSE)) &&
+    return (xcr0 & XCR0_X87) && !(xcr0 & ~fpu.features) && (!(xcr0 & XCR0_AVX) || (xcr0 & XCR0_SSE)) &&
            (!avx512 || ((xcr0 & XCR0_AVX512) == XCR0_AVX512 && (xcr0 & XCR0_AVX)));
 }
 
@@ -52,47 +51,4 @@ void fpu_init_area(void *area)
     // Also right for FXRSTOR, which has no header that says 'initial values'.
     *(uint16_t *)area = FCW_DEFAULT;
     *(uint32_t *)((char *)area + MXCSR_OFFSET) = MXCSR_DEFAULT;
-}
-
-void fpu_write_xcr0(uint64_t value)
-{
-    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
-}
-
-static void save_state(void *area)
-{
-    if (optimised) {
-        __asm__ volatile("xsaveopt64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
-    } else if (features) {
-        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
-    } else {
-        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-    }
-}
-
-static void load_state(const void *area)
-{
-    if (features) {
-        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
-    } else {
-        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
-    }
-}
-
-/// Saves and loads with all features on: a feature that the loaded guest has not switched on must neither keep another
-/// guest's state in the registers nor lose its own.
-void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
-{
-    __asm__ volatile("clts"); // a VM entry or core_hide_fpu sets CR0.TS again
-    if (features && *xcr0 != features) {
-        fpu_write_xcr0(features);
-    }
-    if (save) {
-        save_state(save);
-    }
-    load_state(load);
-    if (features && new_xcr0 != features) {
-        fpu_write_xcr0(new_xcr0);
-    }
-    *xcr0 = new_xcr0;
 }
