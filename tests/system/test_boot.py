@@ -2,6 +2,7 @@
 import pytest
 
 from conftest import TICKS
+from images import BUILD
 
 MIB = 1 << 20
 USED = ("free", "pool", "quota", "multiplexer", "module")
@@ -89,4 +90,17 @@ def test_qemu_iso(boot, firmware, machine, cores):
     shell = boot(emu="tcg", boot="grub", firmware=firmware, machine=machine, cores=cores)
     check_no_vmx(shell, cores)
     assert shell.json("machine")["loader"].startswith("GRUB")
+    check_end(shell, 0)
+
+
+@pytest.mark.parametrize("firmware, name", [("bios", "polyvisor.iso"), ("ovmf", "polyvisor.iso"), ("ovmf", "polyvisor.img")])
+def test_qemu_usb_stick(boot, tmp_path, firmware, name):
+    """Both images boot from a USB stick, too."""
+    nothing = tmp_path / "empty.img"
+    nothing.write_bytes(bytes(1 << 20))
+    stick = ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={BUILD / name}",
+             "-device", "usb-storage,drive=stick,bootindex=0"]
+    shell = boot(emu="tcg", image=nothing, firmware=firmware, machine="q35", cores=1, mem="512M", config=stick)
+    check_no_vmx(shell, 1)
+    assert shell.json("machine")["loader"].startswith("EFI loader" if name.endswith("img") else "GRUB")
     check_end(shell, 0)

@@ -1,10 +1,12 @@
 """Faults in ring 0, provoked in the debug build: what is said of them, and the panic console."""
 import re
+import subprocess
 
 import pytest
 
 from console import PANIC, PANIC_PROMPT, render
-from images import BUILD, MONITOR, ROOT, make, personality
+from elf_writer import code, data, notes, write
+from images import BUILD, MONITOR, ROOT, find_program, make, personality
 
 CONFIG = MONITOR + personality("spin")
 PROGRAMS = ("monitor.elf", "spin.elf")
@@ -119,6 +121,49 @@ def test_nmi_is_survived(debug_boot):
     for _ in range(3):
         assert shell.run("crash nmi") == "nmi: the multiplexer went on"
     assert [core["vmxoff"] for core in shell.cores()] == [0, 0]
+
+
+# Crashes in its first life. It has the debug capability, so it can ask how often it was restarted.
+FRAGILE = """
+bits 64
+org 0x400000
+    mov eax, 8                  ; PV_SYS_DEBUG
+    mov edi, 2                  ; PV_DEBUG_PERSONALITIES
+    mov r9d, 0x402000
+    mov r10d, 0x1000
+    lea rdx, [rel .listed]
+    mov rcx, rsp
+    sysenter
+.listed:
+    cmp dword [0x402000 + 28], 0 ; the first record's restarts
+    jne .again
+    ud2
+.again:
+    mov eax, 3                  ; PV_SYS_CONSOLE_WRITE
+    mov edi, text
+    mov esi, text.end - text
+    xor r8d, r8d
+    lea rdx, [rel .written]
+    mov rcx, rsp
+    sysenter
+.written:
+    jmp .written
+text:
+    db "here again", 10
+.end:
+"""
+
+
+def test_monitor_that_crashes(boot, tmp_path):
+    """It is started again by itself."""
+    (tmp_path / "fragile.asm").write_text(FRAGILE)
+    subprocess.run(["nasm", "-f", "bin", "-o", tmp_path / "fragile.bin", tmp_path / "fragile.asm"], check=True, timeout=60)
+    program = write(notes(), code(data=(tmp_path / "fragile.bin").read_bytes()), data(address=0x402000, memsz=0x1000))
+    config = personality("fragile", debug="yes") + personality("spin")
+    files = {"fragile.elf": program, "spin.elf": find_program("spin.elf")}
+    shell = boot.start(boot="grub", iso=boot.images.iso(config, files), emu="tcg", machine="pc", cores=1, mem="256M")
+    shell.expect("fragile: stopped: #UD invalid opcode, error code 0x0 at rip 0x4000")
+    shell.expect("here again\r\n")
 
 
 def test_monitor_that_cannot_live(boot):
