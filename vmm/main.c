@@ -194,8 +194,8 @@ void mux_main(uint64_t boot_info)
     machine_map_memory();
     take_trampoline();
     paging_init(&machine.memory, machine.boot.image_base);
-    clear_module_tails();
     acpi_read(machine.boot.rsdp, map_table, &machine.acpi);
+    clear_module_tails(); // now: GRUB's copy of the RSDP may stand behind a module
     tsc_calibrate(machine.acpi.pm_timer);
     log_line("Polyvisor %s, loaded by %s", version_text, machine.boot.loader);
     log_line("TSC: %lu kHz (%s); %lu MiB of memory free", tsc_hz() / 1000, tsc_source(),
