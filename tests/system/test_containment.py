@@ -90,9 +90,13 @@ def misbehaving(class_boot, request):
     config = MONITOR + personality("spin") + "".join(case.config(name) for name, case in CASES.items())
     programs = {case.program or name for name, case in CASES.items()} | {"monitor", "spin"}
     shell = class_boot.grub(config, [f"{program}.elf" for program in programs], emu=request.param, cores=2, mem="512M")
-    shell.wait_until(lambda: all(record["state"] in ENDED for name, record in shell.personalities().items()
-                                 if name in CASES), "all have ended")
-    shell.ends, shell.end_log = shell.personalities(), shell.log()
+    assert shell.json("config")["errors"] == []
+
+    def ends():
+        states = shell.personalities()
+        return states if all(states[name]["state"] in ENDED for name in CASES) else None
+    shell.ends = shell.wait_until(ends, "all have ended")
+    shell.end_log = shell.log()
     return shell
 
 
