@@ -65,8 +65,8 @@ struct vcpu {
     uint32_t wanted_windows;    ///< window exiting that the personality itself asked for, in vmcs_write
     uint32_t wanted_exceptions; ///< the exception bitmap that it asked for
     bool wants_mov_dr;
-    uint64_t budget_end;  ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
-    uint64_t timer_end;   ///< TSC at which the preemption timer is to fire
+    uint64_t budget_end; ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
+    uint64_t timer_end;  ///< TSC at which the preemption timer is to fire
     struct message kick_message;
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];

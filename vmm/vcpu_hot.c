@@ -49,7 +49,8 @@ static __attribute__((noinline)) struct vcpu *slice_over(struct vcpu *vcpu, stru
     s->charged = now;
     struct agent *next = (struct agent *)((char *)entity - offsetof(struct agent, entity));
     struct vcpu *in;
-    struct register_file *out = vcpu->registers; // loaded, as its guest ran; next is another agent, or would have no end
+    struct register_file *out =
+        vcpu->registers; // loaded, as its guest ran; next is another agent, or would have no end
     if (!entity || next->regs.kind != REGS_GUEST || (in = next->regs.guest, needs_more(core, in, out))) {
         s->repick = true; // level 1 has decided, and will say the same again
         return vcpu_timer_slowly(vcpu, core);

@@ -17,7 +17,8 @@ struct msr_slot {
     uint32_t used;
     uint64_t value;
 };
-_Static_assert(sizeof(struct cpuid_slot) * VCPU_TABLE_SLOTS <= 4096 && PV_MAX_CPUID <= VCPU_TABLE_SLOTS * 3 / 4, "a page");
+_Static_assert(sizeof(struct cpuid_slot) * VCPU_TABLE_SLOTS <= 4096 && PV_MAX_CPUID <= VCPU_TABLE_SLOTS * 3 / 4,
+               "a page");
 _Static_assert(sizeof(struct msr_slot) * VCPU_TABLE_SLOTS <= 4096 && PV_MAX_MSRS <= VCPU_TABLE_SLOTS * 3 / 4, "a page");
 
 static uint32_t msr_hash(uint32_t msr)

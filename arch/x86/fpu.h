@@ -53,7 +53,10 @@ static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xc
     if (*xcr0 != all) {
         fpu_write_xcr0(all);
     }
-    __asm__ volatile("xsaveopt64 (%0)\n\txrstor64 (%1)" : : "r"(save), "r"(load), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    __asm__ volatile("xsaveopt64 (%0)\n\txrstor64 (%1)"
+                     :
+                     : "r"(save), "r"(load), "a"(UINT32_MAX), "d"(UINT32_MAX)
+                     : "memory");
     if (new_xcr0 != all) {
         fpu_write_xcr0(new_xcr0);
     }

@@ -21,7 +21,7 @@ struct regs {
     uint64_t syscalls;     ///< how many, for the statistics
     uint64_t ticks;        ///< in ring 3
     uint64_t reserved;
-    struct vcpu *guest;    ///< with REGS_GUEST: which vcpu it runs
+    struct vcpu *guest; ///< with REGS_GUEST: which vcpu it runs
     uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
     uint64_t vector, error_code;
     uint64_t rip, cs, rflags, rsp, ss; ///< as the processor pushes them (SDM Vol. 3A 6.14.2)
