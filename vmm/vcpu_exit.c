@@ -194,12 +194,14 @@ static void tell_rule(struct vcpu *vcpu)
     memcpy(vcpu->state->entry_rule, text, sizeof(text));
 }
 
-/// The processor looked at the guest state and refused (SDM Vol. 3C 27.8): nothing of the guest has run.
-static void refused(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
+/// The processor looked at the guest state and refused (SDM Vol. 3C 27.8): nothing of the guest has run. The launch state is as it
+/// was then, clear after VMLAUNCH, launched after VMRESUME; entry.asm notes the former as launched. VMCLEAR makes it known again.
+static void refused(struct core *core, struct agent *agent, struct vcpu *vcpu, uint32_t reason)
 {
     vcpu_give_state(vcpu, reason & EXIT_REASON_BASIC);
     tell_rule(vcpu);
     vcpu->state->entry_error = EXIT_REASON_ENTRY_FAILURE | (uint32_t)vmcs_read(VMCS_EXIT_QUALIFICATION);
+    vcpu_clear_vmcs(core, vcpu);
     vcpu_finish_run(agent, PV_ERR_ENTRY);
 }
 
@@ -247,7 +249,7 @@ struct vcpu *vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reas
     struct agent *agent = agent_of(core->main_stack->current);
     vcpu->registers->cr2 = cpu_read_cr2();
     if (reason & EXIT_REASON_ENTRY_FAILURE) {
-        refused(agent, vcpu, reason);
+        refused(core, agent, vcpu, reason);
     } else {
         handle(core, agent, vcpu, reason & EXIT_REASON_BASIC);
     }
