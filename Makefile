@@ -111,6 +111,7 @@ $(P_ELF) $(TEST_ELF): %.elf: %.debug.elf
 include vmm/personalities/bench/bench.mk
 # ---- what runs in guests ----
 include guests/guests.mk
+include guests/linux/linux.mk
 
 # ---- EFI loader ----
 include boot/efi/efi.mk

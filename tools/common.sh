@@ -33,6 +33,16 @@ logged() {
     "$@" >>"$LOG" 2>&1 </dev/null 9>&-
 }
 
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# apt-get on the system's own packages and lists.
+apt_get() {
+    logged as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=600 "$@"
+}
+
 # Shows why the last logged command failed.
 show_log() {
     grep -E "^(E|W|Err):?" "$LOG" | awk "!seen[\$0]++" | tail -n 8 >&2
