@@ -5,12 +5,13 @@
 
 #include <stdint.h>
 
+#include <polyvisor/vmx_msrs.h>
+
 #define BIT(n) (UINT64_C(1) << (n))
 
-/* Model-specific registers, SDM Vol. 4 */
+/* Model-specific registers, SDM Vol. 4; those of VMX are in polyvisor/vmx_msrs.h */
 enum {
     MSR_APIC_BASE = 0x1b,
-    MSR_FEATURE_CONTROL = 0x3a,
     MSR_ARCH_CAPABILITIES = 0x10a,
     MSR_TSC_ADJUST = 0x3b,
     MSR_SYSENTER_CS = 0x174,
@@ -21,25 +22,6 @@ enum {
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC = 0x800, ///< register at xAPIC offset n stands at MSR_X2APIC + n / 16
     MSR_X2APIC_ICR = 0x830,
-    MSR_VMX_BASIC = 0x480,
-    MSR_VMX_PINBASED_CTLS = 0x481,
-    MSR_VMX_PROCBASED_CTLS = 0x482,
-    MSR_VMX_EXIT_CTLS = 0x483,
-    MSR_VMX_ENTRY_CTLS = 0x484,
-    MSR_VMX_MISC = 0x485,
-    MSR_VMX_CR0_FIXED0 = 0x486,
-    MSR_VMX_CR0_FIXED1 = 0x487,
-    MSR_VMX_CR4_FIXED0 = 0x488,
-    MSR_VMX_CR4_FIXED1 = 0x489,
-    MSR_VMX_VMCS_ENUM = 0x48a,
-    MSR_VMX_PROCBASED_CTLS2 = 0x48b,
-    MSR_VMX_EPT_VPID_CAP = 0x48c,
-    MSR_VMX_TRUE_PINBASED_CTLS = 0x48d,
-    MSR_VMX_TRUE_PROCBASED_CTLS = 0x48e,
-    MSR_VMX_TRUE_EXIT_CTLS = 0x48f,
-    MSR_VMX_TRUE_ENTRY_CTLS = 0x490,
-    MSR_VMX_VMFUNC = 0x491,
-    MSR_VMX_PROCBASED_CTLS3 = 0x492,
 };
 #define MSR_EFER UINT32_C(0xc0000080)
 #define MSR_STAR UINT32_C(0xc0000081)

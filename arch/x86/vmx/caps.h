@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <polyvisor/vmx_msrs.h>
+
 /// The capability MSRs as they read; 0 where the processor has no such MSR.
 struct vmx_caps {
     uint64_t basic;
@@ -19,7 +21,6 @@ struct vmx_caps {
 #define VMX_BASIC_REVISION UINT64_C(0x7fffffff)
 #define VMX_BASIC_32BIT_ADDRESSES (UINT64_C(1) << 48)
 #define VMX_MISC_TIMER_SHIFT UINT64_C(0x1f)
-#define VMX_BASIC_TRUE_CONTROLS (UINT64_C(1) << 55)
 
 /// Reads this core's capabilities. It must have VMX.
 void vmx_caps_read(struct vmx_caps *caps);

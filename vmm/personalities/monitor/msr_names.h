@@ -6,9 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <polyvisor/vmx_msrs.h>
+
 enum {
     MSR_BIOS_SIGN_ID = 0x8b,
-    MSR_FEATURE_CONTROL = 0x3a,
     MSR_ARCH_CAPABILITIES = 0x10a,
 };
 

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <polyvisor/vmx_msrs.h>
+
 /// How an MSR tells what a bit may be.
 enum vmx_layout {
     VMX_LAYOUT_CONTROLS, ///< bit in 31:0 set: must be 1; bit in 63:32 clear: must be 0
@@ -37,17 +39,6 @@ extern const struct vmx_group vmx_groups[];
 extern const size_t vmx_group_count;
 /// IA32_FEATURE_CONTROL, which exists where CPUID tells of VMX.
 extern const struct vmx_group vmx_feature_control;
-
-enum {
-    MSR_VMX_BASIC = 0x480,
-    MSR_VMX_MISC = 0x485,
-    MSR_VMX_CR0_FIXED0 = 0x486,
-    MSR_VMX_CR0_FIXED1 = 0x487,
-    MSR_VMX_CR4_FIXED0 = 0x488,
-    MSR_VMX_CR4_FIXED1 = 0x489,
-    MSR_VMX_VMCS_ENUM = 0x48a,
-};
-#define VMX_BASIC_TRUE_CONTROLS (UINT64_C(1) << 55)
 
 /// What a bit of a capability MSR with this value may be.
 enum vmx_setting vmx_setting(enum vmx_layout layout, uint64_t value, unsigned bit);
