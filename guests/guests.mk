@@ -48,4 +48,4 @@ $(eval $(call GUEST_RULE,hostile64,64,elf_x86_64,0x100000))
 GUEST_OWNERS := $(BUILD)/personality/vmm/personalities/tiny/guests.asm.o \
     $(BUILD)/personality/vmm/personalities/chaos/guests.asm.o
 $(GUEST_OWNERS): $(GUEST_BINS)
-$(GUEST_OWNERS): NASM += -I$(BUILD)/ -DGUESTS_BUILT
+$(GUEST_OWNERS): NASM += -I$(BUILD)/

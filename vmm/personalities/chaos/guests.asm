@@ -5,14 +5,10 @@ section .rodata
 
 global image_hostile16, image_hostile16_end, image_hostile64, image_hostile64_end
 image_hostile16:
-%ifdef GUESTS_BUILT
     incbin "guests/hostile16.bin"
-%endif
 image_hostile16_end:
 image_hostile64:
-%ifdef GUESTS_BUILT
     incbin "guests/hostile64.bin"
-%endif
 image_hostile64_end:
 
 section .note.GNU-stack noalloc noexec nowrite progbits

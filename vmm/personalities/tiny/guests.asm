@@ -6,9 +6,7 @@ section .rodata
 %macro image 1
 global image_%1, image_%1_end
 image_%1:
-%ifdef GUESTS_BUILT ; guests/guests.mk says so; without it there is nothing to run, but everything else can be built
     incbin %[%1_FILE]
-%endif
 image_%1_end:
 %endmacro
 
