@@ -53,7 +53,7 @@ $(BUILD)/mux/vmm/vcpu_hot.c.o: RING0 += -fomit-frame-pointer
 $(BUILD)/%.asm.o: ;
 $(BUILD)/mux/%.asm.o: %.asm Makefile
 	@mkdir -p $(@D)
-	$(call say,NASM,$<)$(NASM) -f elf64 -Werror -I. -I$(BUILD)/ -MD $@.d -MT $@ -MP $< -o $@
+	$(call say,NASM,$<)$(NASM) -f elf64 -Werror -I. -I$(BUILD)/ $(RING0_ASM) -MD $@.d -MT $@ -MP $< -o $@
 
 $(BUILD)/personality/%.c.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -15,6 +15,7 @@
 #include <polyvisor/vcpu.h>
 
 #include "arch/x86/core.h"
+#include "arch/x86/upcalls.h"
 #include "vmm/sched.h"
 
 struct personality;
@@ -50,7 +51,7 @@ struct vcpu {
     struct personality *owner;
     uint64_t root; ///< the owner's
     struct core *core;
-    struct core *host_core; ///< whose host state the VMCS holds
+    struct core *host_core; ///< whose host state the VMCS holds; NULL from VMCLEAR on until it is current again
     struct space *space;
     struct register_file *registers;
     struct register_file own_registers;
@@ -81,11 +82,14 @@ struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
 void vcpu_switch_in(struct agent *agent);
 /// Ends vcpu_run with a result: the agent goes on in ring 3.
 void vcpu_finish_run(struct agent *agent, int64_t result);
-/// The preemption timer fired in the agent's guest. True: a guest is loaded, perhaps another one.
+/// vcpu_run of a vcpu that needs more than vcpu_hot.c does.
+int64_t vcpu_run_slowly(struct agent *agent, struct vcpu *vcpu);
+/// The preemption timer fired in the current agent's guest.
 void vcpu_timer(struct core *core, struct vcpu *vcpu);
 /// vcpu_exit.c: every exit but the ones that vcpu_hot.c handles at once.
-struct vcpu *vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason);
-struct vcpu *vcpu_timer_slowly(struct vcpu *vcpu, struct core *core);
+enum vcpu_exit_to vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason);
+/// The same for the end of a slice that level 1 has decided about.
+enum vcpu_exit_to vcpu_timer_slowly(struct vcpu *vcpu, struct core *core);
 /// The time at which the core has to look again has changed: arms the timer anew.
 void vcpu_rearm(struct agent *agent);
 /// Ends the run of an agent (or NULL) whose vcpu was kicked.

@@ -244,7 +244,7 @@ static void handle(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
 }
 
 /// Every exit but the ones that vcpu_hot.c handles at once.
-struct vcpu *vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason)
+enum vcpu_exit_to vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason)
 {
     struct agent *agent = agent_of(core->main_stack->current);
     vcpu->registers->cr2 = cpu_read_cr2();
@@ -254,7 +254,12 @@ struct vcpu *vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reas
         handle(core, agent, vcpu, reason & EXIT_REASON_BASIC);
     }
     restore_cr2(core);
-    return NULL;
+    return EXIT_TO_CURRENT;
+}
+
+void vcpu_no_exit_reason(void)
+{
+    vmx_failed("VMREAD", VMCS_EXIT_REASON, 0);
 }
 
 void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)
@@ -270,10 +275,10 @@ void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)
     vcpu_finish_run(agent_of(core->main_stack->current), PV_ERR_ENTRY);
 }
 
-struct vcpu *vcpu_timer_slowly(struct vcpu *vcpu, struct core *core)
+enum vcpu_exit_to vcpu_timer_slowly(struct vcpu *vcpu, struct core *core)
 {
     vcpu->registers->cr2 = cpu_read_cr2();
     vcpu_timer(core, vcpu);
     restore_cr2(core);
-    return NULL;
+    return EXIT_TO_CURRENT;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The exits that are frequent and simple, the short way: CPUID that a table answers, and the end of a slice when the next agent is in
-/// its guest, too. Everything that is rare about them is left to vcpu_exit.c and sched.c. No calls on these ways: registers need
-/// not be saved.
+/*
+ * The short ways: exits that are frequent and simple, and vcpu_run of the vcpu that ran last. What is rare about them
+ * is left to vcpu_exit.c, vcpu_run.c and sched.c, before anything has been done, by a call in the last place: so
+ * nothing here needs a stack frame, and hardly a register has to be saved. docs/performance.md counts the instructions.
+ */
 #include "arch/x86/core.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/upcalls.h"
@@ -12,31 +14,49 @@
 #include "vmm/sched_state.h"
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_absorb.h"
+#include "vmm/vcpu_state.h"
 #include "vmm/vcpu_switch.h"
 #include "vmm/vcpu_table.h"
 
-/// Whether more has to be done before a guest is entered than switch_guests does.
-static inline bool needs_more(const struct core *core, const struct vcpu *in, const struct register_file *out)
+/// Whether more has to be done before a guest is entered than load_guest does.
+static inline bool needs_more(const struct core *core, const struct vcpu *in)
 {
-    return in->kicked || in->flush_vpid || in->core != core || out->uses_debug || in->registers->uses_debug ||
-           space_is_behind(in->space, core);
+    return in->kicked || in->flush_vpid || in->host_core != core || space_is_behind(in->space, core);
 }
 
-/// The short way of vcpu_load.
-static inline void load_guest(struct core *core, struct vcpu *in, struct register_file *out, uint64_t now)
+static inline uint64_t ticks_left(const struct vcpu *vcpu, uint64_t ticks)
+{
+    uint64_t budget = vcpu->budget_end - vcpu->run_time;
+    return ticks < budget ? ticks : budget;
+}
+
+/// The short way of vcpu_load: another register file comes in for one that is loaded.
+static inline void load_guest(struct core *core, struct vcpu *in, struct register_file *out)
 {
     struct register_file *registers = in->registers;
+    cpu_write_cr2(registers->cr2);
     vmx_vmptrld(&in->vmcs);
     core->current_vcpu = in;
     fpu_swap_optimised(out->fpu, registers->fpu, &core->xcr0, registers->xcr0);
     vcpu_swap_msrs(core, out, registers);
     core->loaded_registers = registers;
-    uint64_t ticks = core->horizon - now, budget = in->budget_end - in->run_time;
-    vcpu_arm_timer_in(in, now, ticks < budget ? ticks : budget);
 }
 
-/// The preemption timer's exit.
-static __attribute__((noinline)) struct vcpu *slice_over(struct vcpu *vcpu, struct core *core)
+/* ---- exits ---- */
+
+bool vcpu_exit_cpuid(struct vcpu *vcpu, struct core *core)
+{
+    // CPUID cannot interrupt the delivery of an event: no IDT-vectoring information (SDM Vol. 3C 28.2.4).
+    if (core->stamp >= vcpu->timer_end || !absorb_cpuid(vcpu)) {
+        return false;
+    }
+    vcpu->absorbed[EXIT_REASON_CPUID]++;
+    return true;
+}
+
+/// The preemption timer's exit. Nor does it interrupt a delivery: injected events are delivered before it (SDM Vol. 3C
+/// 26.2, 27.7.4).
+static inline enum vcpu_exit_to slice_over(struct vcpu *vcpu, struct core *core)
 {
     struct sched *s = core->sched;
     struct agent *last = s->current;
@@ -49,9 +69,9 @@ static __attribute__((noinline)) struct vcpu *slice_over(struct vcpu *vcpu, stru
     s->charged = now;
     struct agent *next = (struct agent *)((char *)entity - offsetof(struct agent, entity));
     struct vcpu *in;
-    struct register_file *out =
-        vcpu->registers; // loaded, as its guest ran; next is another agent, or would have no end
-    if (!entity || next->regs.kind != REGS_GUEST || (in = next->regs.guest, needs_more(core, in, out))) {
+    struct register_file *out = vcpu->registers; // loaded: its guest ran. next is another agent, or would have no end
+    if (!entity || next->regs.kind != REGS_GUEST ||
+        (in = next->regs.guest, needs_more(core, in) || out->uses_debug || in->registers->uses_debug)) {
         s->repick = true; // level 1 has decided, and will say the same again
         return vcpu_timer_slowly(vcpu, core);
     }
@@ -65,33 +85,104 @@ static __attribute__((noinline)) struct vcpu *slice_over(struct vcpu *vcpu, stru
     s->current = next;
     core_set_guest_agent(core, &next->regs, in, in->gprs);
     out->cr2 = cpu_read_cr2();
-    cpu_write_cr2(in->registers->cr2);
-    load_guest(core, in, out, now);
-    return in;
+    load_guest(core, in, out);
+    vcpu_arm_timer_in(in, now, ticks_left(in, core->horizon - now));
+    return EXIT_TO_GUEST;
 }
 
-static __attribute__((noinline)) struct vcpu *cpuid(struct vcpu *vcpu, struct core *core)
+/// Exits that an instruction causes, that nothing here absorbs, and whose handlers need no more of the VMCS than every exit gives. An
+/// instruction does not interrupt the delivery of an event.
+#define DELIVERED_AT_ONCE (BIT(EXIT_REASON_IO) | BIT(EXIT_REASON_HLT) | BIT(EXIT_REASON_VMCALL))
+static inline bool is_delivered_at_once(uint32_t reason)
 {
-    if (core->stamp >= vcpu->timer_end || !absorb_cpuid(vcpu)) {
-        core->loaded_root = vcpu->root;
-        core->gdt_wide = true;
-        return vcpu_other_exit(vcpu, core, EXIT_REASON_CPUID);
-    }
-    vcpu->absorbed[EXIT_REASON_CPUID]++;
-    return vcpu;
+    return reason < 64 && DELIVERED_AT_ONCE >> reason & 1;
 }
 
-struct vcpu *vcpu_exit(struct vcpu *vcpu, struct core *core)
+static inline enum vcpu_exit_to deliver(struct vcpu *vcpu, struct core *core, uint32_t reason)
 {
-    uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-    // Neither can interrupt the delivery of an event: no IDT-vectoring information (SDM Vol. 3C 28.2.4).
-    if (reason == EXIT_REASON_CPUID) {
-        return cpuid(vcpu, core);
+    struct pv_vcpu_state *state = vcpu->state;
+    struct agent *agent = agent_of(core->main_stack->current);
+    vcpu->registers->cr2 = cpu_read_cr2();
+    vcpu->delivered[reason]++;
+    vcpu_give_exit(state, reason);
+    state->vectoring_info = 0;
+    if (reason == EXIT_REASON_IO && state->exit_qualification & BIT(4)) { // INS, OUTS
+        vcpu_give_string_io(state);
     }
+    uint32_t fill = __atomic_load_n(&state->fill, __ATOMIC_RELAXED);
+    state->valid = fill | PV_GROUP_ALWAYS;
+    if (fill) {
+        vcpu_give_groups(state, fill);
+    }
+    core_narrow_gdt(core);
+    vcpu_leave_run(agent, core, vcpu, PV_RUN_EXIT);
+    if (core->horizon < core->sched->timer) {
+        sched_enter_ring3();
+    }
+    return EXIT_TO_RING3;
+}
+
+enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reason)
+{
     core->loaded_root = vcpu->root; // HOST_CR3
     core->gdt_wide = true;
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
         return slice_over(vcpu, core);
     }
+    if (is_delivered_at_once(reason)) {
+        return deliver(vcpu, core, reason);
+    }
     return vcpu_other_exit(vcpu, core, reason);
+}
+
+/* ---- vcpu_run ---- */
+
+/// Whether a vcpu can come in for the one that ran last by load_guest.
+static inline bool can_switch(const struct core *core, const struct vcpu *in)
+{
+    const struct register_file *out = core->loaded_registers;
+    return out && out != in->registers && fpu_optimised && !out->uses_debug && !in->registers->uses_debug;
+}
+
+int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a2, uint64_t a3, uint64_t a4)
+{
+    (void)a2, (void)a3, (void)a4;
+    struct agent *agent = agent_of(regs);
+    struct core *core = agent->core;
+    struct vcpu *vcpu = vcpu_find(agent->personality, number);
+    if (!vcpu) {
+        return PV_ERR_NOT_FOUND;
+    }
+    if (vcpu->core != core || vcpu->running) {
+        return PV_ERR_STATE;
+    }
+    vcpu->running = true;
+    if (budget == 0 || __builtin_add_overflow(vcpu->run_time, budget, &vcpu->budget_end)) {
+        vcpu->budget_end = UINT64_MAX;
+    }
+    regs->guest = vcpu;
+    regs->kind = REGS_GUEST;
+    if (needs_more(core, vcpu)) {
+        return vcpu_run_slowly(agent, vcpu);
+    }
+    if (core->current_vcpu != vcpu) {
+        if (!can_switch(core, vcpu)) {
+            return vcpu_run_slowly(agent, vcpu);
+        }
+        core_set_guest(core, vcpu, vcpu->gprs);
+        load_guest(core, vcpu, core->loaded_registers);
+    } else {
+        cpu_write_cr2(vcpu->registers->cr2);
+    }
+    uint64_t now = core->stamp, horizon = core->horizon;
+    vcpu_arm_timer_in(vcpu, now, ticks_left(vcpu, horizon > now ? horizon - now : 0));
+    struct pv_vcpu_state *state = vcpu->state;
+    uint32_t dirty = __atomic_load_n(&state->dirty, __ATOMIC_RELAXED);
+    if (dirty & ~(uint32_t)PV_GROUP_RIP || __atomic_load_n(&state->inject, __ATOMIC_RELAXED) & INTERRUPTION_VALID) {
+        vcpu_take_state(vcpu);
+    } else if (dirty) {
+        vmcs_write(VMCS_GUEST_RIP, state->rip);
+        state->dirty = 0;
+    }
+    return PV_OK;
 }

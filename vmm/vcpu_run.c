@@ -97,6 +97,7 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
     ASSERT(vcpu->core == core);
     vmx_vmclear(vcpu->vmcs);
     vcpu->launched = 0;
+    vcpu->host_core = NULL; // the next one may be another
     if (core->current_vcpu == vcpu) {
         core->current_vcpu = NULL;
     }
@@ -126,12 +127,7 @@ void vcpu_finish_run(struct agent *agent, int64_t result)
     if (result == PV_RUN_KICKED) {
         __atomic_store_n(&vcpu->kicked, false, __ATOMIC_RELEASE);
     }
-    vcpu->state->run_time = vcpu->run_time;
-    vcpu->running = false;
-    agent->regs.guest = NULL;
-    agent->regs.kind = REGS_SYSEXIT;
-    agent->core->tss.rsp[0] = (uint64_t)(&agent->regs + 1);
-    agent->regs.rax = (uint64_t)result;
+    vcpu_leave_run(agent, agent->core, vcpu, result);
     if (sched_current() == agent) {
         sched_enter_ring3();
     }
@@ -163,26 +159,13 @@ void vcpu_rearm(struct agent *agent)
 
 /* ---- the system calls ---- */
 
-int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a2, uint64_t a3, uint64_t a4)
+int64_t vcpu_run_slowly(struct agent *agent, struct vcpu *vcpu)
 {
-    (void)a2, (void)a3, (void)a4;
-    struct agent *agent = agent_of(regs);
-    struct vcpu *vcpu = vcpu_find(agent->personality, number);
-    if (!vcpu) {
-        return PV_ERR_NOT_FOUND;
-    }
-    if (vcpu->core != agent->core || vcpu->running) {
-        return PV_ERR_STATE;
-    }
-    vcpu->running = true;
-    vcpu->budget_end = budget ? vcpu->run_time + budget : UINT64_MAX;
-    regs->guest = vcpu;
-    regs->kind = REGS_GUEST;
     vcpu_switch_in(agent);
-    if (regs->kind == REGS_GUEST) {
+    if (agent->regs.kind == REGS_GUEST) {
         vcpu_take_state(vcpu);
     }
-    return (int64_t)regs->rax;
+    return (int64_t)agent->regs.rax;
 }
 
 static void run_kick(struct message *message)

@@ -74,8 +74,11 @@ void vcpu_take_state(struct vcpu *vcpu)
     if (dirty) {
         if (dirty & PV_GROUP_RIP) {
             vmcs_write(VMCS_GUEST_RIP, s->rip);
+        }
+        if (dirty & PV_GROUP_FLAGS) {
             vmcs_write(VMCS_GUEST_RSP, s->rsp);
             vmcs_write(VMCS_GUEST_RFLAGS, s->rflags);
+            vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
         }
         if (dirty & PV_GROUP_CONTROL) {
             take_control(vcpu, s);
@@ -84,7 +87,6 @@ void vcpu_take_state(struct vcpu *vcpu)
             take_segments(s);
         }
         if (dirty & PV_GROUP_STATE) {
-            vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
             vmcs_write(VMCS_GUEST_ACTIVITY, allowed_activity(s->activity));
         }
         if (dirty & PV_GROUP_SYSENTER) {
@@ -221,7 +223,7 @@ static void give_segments(struct pv_vcpu_state *s)
     s->idtr.limit = (uint32_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT);
 }
 
-static void give_groups(struct pv_vcpu_state *s, uint32_t groups)
+void vcpu_give_groups(struct pv_vcpu_state *s, uint32_t groups)
 {
     if (groups & PV_GROUP_CONTROL) {
         give_control(s);
@@ -230,7 +232,6 @@ static void give_groups(struct pv_vcpu_state *s, uint32_t groups)
         give_segments(s);
     }
     if (groups & PV_GROUP_STATE) {
-        s->interruptibility = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
         s->activity = (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY);
     }
     if (groups & PV_GROUP_SYSENTER) {
@@ -248,7 +249,13 @@ static void give_groups(struct pv_vcpu_state *s, uint32_t groups)
     }
 }
 
-/// Exits whose handlers need more than reason, qualification and length.
+void vcpu_give_string_io(struct pv_vcpu_state *s)
+{
+    s->exit_instruction_info = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
+    s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
+}
+
+/// Exits whose handlers need more than every exit gives.
 static void give_details(struct pv_vcpu_state *s, uint32_t reason)
 {
     switch (reason) {
@@ -261,15 +268,8 @@ static void give_details(struct pv_vcpu_state *s, uint32_t reason)
         s->exit_interruption_info = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
         s->exit_interruption_error = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
         break;
-    case EXIT_REASON_CPUID:
-    case EXIT_REASON_HLT:
-    case EXIT_REASON_RDMSR:
-    case EXIT_REASON_WRMSR:
-    case EXIT_REASON_VMCALL:
-        break;
     default:
-        s->exit_instruction_info = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
-        s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
+        vcpu_give_string_io(s);
         break;
     }
 }
@@ -278,20 +278,13 @@ void vcpu_give_state(struct vcpu *vcpu, uint32_t reason)
 {
     struct pv_vcpu_state *s = vcpu->state;
     uint32_t fill = __atomic_load_n(&s->fill, __ATOMIC_RELAXED) & PV_GROUP_ALL;
-    s->exit_reason = reason;
-    s->exit_instruction_length = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
-    s->exit_qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
-    s->rip = vmcs_read(VMCS_GUEST_RIP);
-    s->rsp = vmcs_read(VMCS_GUEST_RSP);
-    s->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+    vcpu_give_exit(s, reason);
     give_details(s, reason);
     uint32_t vectoring = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_INFO);
     s->vectoring_info = vectoring & INTERRUPTION_VALID ? vectoring : 0;
     if (vectoring & INTERRUPTION_VALID) {
         s->vectoring_error = (uint32_t)vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE);
     }
-    if (fill & ~(uint32_t)PV_GROUP_RIP) {
-        give_groups(s, fill);
-    }
-    s->valid = fill | PV_GROUP_RIP;
+    vcpu_give_groups(s, fill);
+    s->valid = fill | PV_GROUP_ALWAYS;
 }

@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+#include <polyvisor/vcpu.h>
+
+#include "arch/x86/vmx/vmcs.h"
+
 struct vcpu;
 struct vmx_exit_events;
 
@@ -14,6 +18,21 @@ void vcpu_take_state(struct vcpu *vcpu);
 void vcpu_take_event(struct vcpu *vcpu);
 /// At a delivered exit: exit information, and the groups that the personality wants.
 void vcpu_give_state(struct vcpu *vcpu, uint32_t reason);
+/// What is filled at every delivered exit, and PV_GROUP_ALWAYS.
+static inline void vcpu_give_exit(struct pv_vcpu_state *s, uint32_t reason)
+{
+    s->exit_reason = reason;
+    s->exit_instruction_length = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH);
+    s->exit_qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+    s->rip = vmcs_read(VMCS_GUEST_RIP);
+    s->rsp = vmcs_read(VMCS_GUEST_RSP);
+    s->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+    s->interruptibility = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+}
+/// What INS and OUTS need besides.
+void vcpu_give_string_io(struct pv_vcpu_state *s);
+/// Groups that the personality wants besides, of the current VMCS and the loaded register file.
+void vcpu_give_groups(struct pv_vcpu_state *s, uint32_t groups);
 /// The fields of the exit that tell about events.
 void vcpu_read_events(struct vmx_exit_events *exit, uint32_t reason);
 /// Puts the event whose delivery this exit interrupted into the VMCS again. The IDT-vectoring information is valid.

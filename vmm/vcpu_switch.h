@@ -71,14 +71,21 @@ static inline void vcpu_arm_timer(const struct core *core, struct vcpu *vcpu)
     vcpu_arm_timer_in(vcpu, core->stamp, ticks < budget ? ticks : budget);
 }
 
+/// vcpu_run is over: the agent goes on behind its system call.
+static inline void vcpu_leave_run(struct agent *agent, struct core *core, struct vcpu *vcpu, int64_t result)
+{
+    vcpu->state->run_time = vcpu->run_time;
+    vcpu->running = false;
+    agent->regs.guest = NULL;
+    agent->regs.kind = REGS_SYSEXIT;
+    agent->regs.rax = (uint64_t)result;
+    core->tss.rsp[0] = (uint64_t)(&agent->regs + 1);
+}
+
 /// VMCS, register file, timer of a vcpu that nothing else is to be done for.
 static inline void vcpu_load(struct core *core, struct vcpu *vcpu)
 {
-    ASSERT(vcpu->core == core); // a VMCS is current on one core at most (SDM Vol. 3C 25.1)
-    if (core->current_vcpu != vcpu) {
-        vmx_vmptrld(&vcpu->vmcs);
-        core->current_vcpu = vcpu;
-    }
+    vcpu_make_current(core, vcpu);
     core_set_guest(core, vcpu, vcpu->gprs);
     if (core->loaded_registers != vcpu->registers) {
         vcpu_swap_registers(core, vcpu->registers);

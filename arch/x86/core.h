@@ -54,9 +54,12 @@ enum core_clock { CLOCK_IDLE, CLOCK_RING3, CLOCK_GUEST, CLOCK_MUX, CLOCKS };
 struct core {
     uint64_t stamp;         ///< TSC up to which time is charged; entry.asm knows the offsets of this and the next
     uint64_t clock[CLOCKS]; ///< ticks
-    uint32_t id;            ///< dense, from 0
-    uint32_t apic_id;       ///< the hardware's
-    uint32_t state;         ///< enum pv_core_state
+#ifdef POLYVISOR_COUNT_VMX
+    uint64_t vmx_instructions;
+#endif
+    uint32_t id;      ///< dense, from 0
+    uint32_t apic_id; ///< the hardware's
+    uint32_t state;   ///< enum pv_core_state
     bool bsp;
     volatile bool alive;   ///< reached C code
     volatile bool ready;   ///< set up, takes messages
@@ -76,9 +79,6 @@ struct core {
 
     uint64_t vmxon_count, vmxoff_count;
     uint64_t vmxon_region; ///< physical
-#ifdef POLYVISOR_COUNT_VMX
-    uint64_t vmx_instructions;
-#endif
     char why[PV_WHY_SIZE]; ///< why not in VMX operation
 
     uint64_t tsc_start;

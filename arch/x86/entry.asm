@@ -11,7 +11,7 @@ SELECTOR_KERNEL_DATA equ 0x10
 VECTOR_EXTERNAL      equ 32
 SYSCALLS             equ 24             ; enum pv_vcpu_syscall, checked in vmm/syscall.c
 
-extern vcpu_exit, vcpu_entry_failed
+extern vcpu_exit, vcpu_exit_cpuid, vcpu_no_exit_reason, vcpu_entry_failed
 extern mux_main, mux_exception, mux_interrupt, mux_unknown_syscall, mux_bad_sysenter, syscall_table
 extern trap_ring0, trap_nmi, trap_debug, trap_debug_ring3, cores, user_copy_smap
 
@@ -50,7 +50,23 @@ resume_from_top:                        ; rsp = struct stack_top
     jz idle
     mov rax, [rdi + REGS_KIND]
     test eax, eax                       ; KIND_SYSEXIT
-    jnz .not_sysexit
+    jz sysexit_to
+    cmp eax, KIND_GUEST
+    je enter_guest
+    lea rsp, [rdi + REGS_R15]
+    POP_GPRS
+    add rsp, 16                         ; vector, error code
+    iretq
+
+idle:
+    sti
+    hlt
+    jmp idle
+
+resume_ring3:                           ; rsi = struct core; the current agent goes on behind its SYSENTER
+    LEAVE rsi
+    mov rdi, [rsp + STACK_TOP_CURRENT]
+sysexit_to:                             ; rdi = struct regs
     mov rax, [rdi + REGS_RAX]
     mov rbx, [rdi + REGS_RBX]
     mov rbp, [rdi + REGS_RBP]
@@ -68,24 +84,85 @@ resume_from_top:                        ; rsp = struct stack_top
     xor r11d, r11d
     sti                                 ; interrupts are held off for one more instruction
     o64 sysexit
-.not_sysexit:
-    cmp eax, KIND_GUEST
-    je enter_guest
-    lea rsp, [rdi + REGS_R15]
-    POP_GPRS
-    add rsp, 16                         ; vector, error code
-    iretq
 
-idle:
-    sti
-    hlt
-    jmp idle
+; VM exit (HOST_RIP); rsp = struct stack_top. The processor has loaded host state, RFLAGS = 2. First only what C may use is
+; saved: an exit for CPUID needs no more, and its guest gets only that back.
+align 16
+vmx_exit_entry:
+    push rdi
+    mov rdi, [rsp + 8 + STACK_TOP_GPRS]
+    mov [rdi + GPR_RAX], rax
+    mov [rdi + GPR_RCX], rcx
+    mov [rdi + GPR_RDX], rdx
+    mov [rdi + GPR_RBX], rbx            ; CPUID changes it
+    mov [rdi + GPR_RSI], rsi
+    mov [rdi + GPR_R8],  r8
+    mov [rdi + GPR_R9],  r9
+    mov [rdi + GPR_R10], r10
+    mov [rdi + GPR_R11], r11
+    pop qword [rdi + GPR_RDI]
+    mov rdi, [rsp + STACK_TOP_VCPU]
+    mov rsi, [rsp + STACK_TOP_CORE]
+    CHARGE rsi, CORE_CLOCK_GUEST, rcx
+    add [rdi + VCPU_RUN_TIME], rcx
+%ifdef POLYVISOR_COUNT_VMX
+    add qword [rsi + CORE_VMX_INSTRUCTIONS], 2  ; VMREAD and the entry before this exit
+%endif
+    mov edx, VMCS_EXIT_REASON
+    vmread rdx, rdx
+    jbe .no_reason
+    cmp edx, EXIT_REASON_CPUID
+    jne .other
+    call vcpu_exit_cpuid
+    test al, al
+    jz .cpuid
+    mov rdi, [rsp + STACK_TOP_CORE]
+    LEAVE rdi
+    mov rdi, [rsp + STACK_TOP_GPRS]
+    mov rax, [rdi + GPR_RAX]
+    mov rcx, [rdi + GPR_RCX]
+    mov rdx, [rdi + GPR_RDX]
+    mov rbx, [rdi + GPR_RBX]
+    mov rsi, [rdi + GPR_RSI]
+    mov r8,  [rdi + GPR_R8]
+    mov r9,  [rdi + GPR_R9]
+    mov r10, [rdi + GPR_R10]
+    mov r11, [rdi + GPR_R11]
+    mov rdi, [rdi + GPR_RDI]
+    vmresume
+    setc dil                            ; VMfail: registers are as before; keep those that are not in their file yet
+    mov rax, [rsp + STACK_TOP_GPRS]
+    mov [rax + GPR_RBP], rbp
+    mov [rax + GPR_R12], r12
+    mov [rax + GPR_R13], r13
+    mov [rax + GPR_R14], r14
+    mov [rax + GPR_R15], r15
+    jmp entry_failed
+.no_reason:
+    call vcpu_no_exit_reason            ; does not return
+.cpuid:
+    mov rdi, [rsp + STACK_TOP_VCPU]
+    mov rsi, [rsp + STACK_TOP_CORE]
+    mov edx, EXIT_REASON_CPUID
+.other:                                 ; edx = reason
+    mov rax, [rsp + STACK_TOP_GPRS]
+    mov [rax + GPR_RBP], rbp
+    mov [rax + GPR_R12], r12
+    mov [rax + GPR_R13], r13
+    mov [rax + GPR_R14], r14
+    mov [rax + GPR_R15], r15
+    xor ebp, ebp
+    call vcpu_exit
+    cmp eax, EXIT_TO_RING3
+    jb resume_from_top                  ; whoever is current
+    mov rsi, [rsp + STACK_TOP_CORE]
+    je resume_ring3
+    LEAVE rsi
 
 ; Into the guest of the current agent, whose vcpu is loaded (vmm/vcpu_run.c); rsp = struct stack_top = HOST_RSP
 enter_guest:
     mov rsi, [rsp + STACK_TOP_VCPU]
     mov rdi, [rsp + STACK_TOP_GPRS]
-enter_loaded_guest:
     cmp qword [rsi + VCPU_LAUNCHED], 0  ; the flags stay till the jump
     mov rax, [rdi + GPR_RAX]
     mov rcx, [rdi + GPR_RCX]
@@ -104,58 +181,23 @@ enter_loaded_guest:
     mov rdi, [rdi + GPR_RDI]
     je .launch
     vmresume
-    jmp .failed
+    setc dil                            ; VMfail: registers are as before, in their file too
+    jmp entry_failed
 .launch:
     push rax
     mov rax, [rsp + 8 + STACK_TOP_VCPU]
-    mov qword [rax + VCPU_LAUNCHED], 1  ; vcpu_entry_failed takes it back
+    mov qword [rax + VCPU_LAUNCHED], 1
     pop rax
     vmlaunch
-    push rax
-    mov rax, [rsp + 8 + STACK_TOP_VCPU]
+    setc dil
+    mov rax, [rsp + STACK_TOP_VCPU]
     mov qword [rax + VCPU_LAUNCHED], 0
-    pop rax
-.failed:                                ; VMfail: registers are as before, in their file too
-    setc dil                            ; 1: VMfailInvalid
+entry_failed:                           ; dil = 1: VMfailInvalid
     movzx esi, dil
     mov rdi, [rsp + STACK_TOP_VCPU]
     xor ebp, ebp
     call vcpu_entry_failed
     jmp resume_from_top
-
-; VM exit (HOST_RIP); rsp = struct stack_top. The processor has loaded host state, RFLAGS = 2.
-align 16
-vmx_exit_entry:
-    push rdi
-    mov rdi, [rsp + 8 + STACK_TOP_GPRS]
-    mov [rdi + GPR_RAX], rax
-    mov [rdi + GPR_RCX], rcx
-    mov [rdi + GPR_RDX], rdx
-    mov [rdi + GPR_RBX], rbx
-    mov [rdi + GPR_RBP], rbp
-    mov [rdi + GPR_RSI], rsi
-    mov [rdi + GPR_R8],  r8
-    mov [rdi + GPR_R9],  r9
-    mov [rdi + GPR_R10], r10
-    mov [rdi + GPR_R11], r11
-    mov [rdi + GPR_R12], r12
-    mov [rdi + GPR_R13], r13
-    mov [rdi + GPR_R14], r14
-    mov [rdi + GPR_R15], r15
-    pop qword [rdi + GPR_RDI]
-    mov rdi, [rsp + STACK_TOP_VCPU]
-    mov rsi, [rsp + STACK_TOP_CORE]
-    CHARGE rsi, CORE_CLOCK_GUEST, rcx
-    add [rdi + VCPU_RUN_TIME], rcx
-    xor ebp, ebp
-    call vcpu_exit
-    mov rsi, rax                        ; whose guest to enter, or 0: somebody else is current, or ring 3 goes on
-    test rax, rax
-    jz resume_from_top
-    mov rdi, [rsp + STACK_TOP_CORE]
-    LEAVE rdi
-    mov rdi, [rsp + STACK_TOP_GPRS]
-    jmp enter_loaded_guest
 
 ; An exit by NMI leaves NMIs blocked until an IRET (SDM Vol. 3C 28.2.3).
 vmx_unblock_nmi:
@@ -209,7 +251,7 @@ sysenter_clean:                         ; from here on no flag of ring 3's is le
     cmp [rsp + STACK_TOP_CURRENT], rbx
     jne .switched
     cmp qword [rbx + REGS_KIND], KIND_SYSEXIT
-    jne .switched
+    jne .not_back
     ; back to the caller at once: C has kept rbp, r14 and r15
     mov rsi, rax
     LEAVE r12
@@ -227,6 +269,12 @@ sysenter_clean:                         ; from here on no flag of ring 3's is le
     xor r11d, r11d
     sti
     o64 sysexit
+.not_back:
+    mov [rbx + REGS_RAX], rax
+    cmp qword [rbx + REGS_KIND], KIND_GUEST
+    jne resume_from_top
+    LEAVE r12
+    jmp enter_guest
 .switched:
     mov [rbx + REGS_RAX], rax
     jmp resume_from_top

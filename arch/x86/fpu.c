@@ -53,3 +53,39 @@ void fpu_init_area(void *area)
     *(uint16_t *)area = FCW_DEFAULT;
     *(uint32_t *)((char *)area + MXCSR_OFFSET) = MXCSR_DEFAULT;
 }
+
+static void save_state(void *area)
+{
+    if (fpu_optimised) {
+        __asm__ volatile("xsaveopt64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    } else if (fpu_all_features) {
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    } else {
+        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+    }
+}
+
+static void load_state(const void *area)
+{
+    if (fpu_all_features) {
+        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    } else {
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+    }
+}
+
+void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
+{
+    __asm__ volatile("clts"); // a VM entry or core_hide_fpu sets CR0.TS again
+    if (fpu_all_features && *xcr0 != fpu_all_features) {
+        fpu_write_xcr0(fpu_all_features);
+    }
+    if (save) {
+        save_state(save);
+    }
+    load_state(load);
+    if (fpu_all_features && new_xcr0 != fpu_all_features) {
+        fpu_write_xcr0(new_xcr0);
+    }
+    *xcr0 = new_xcr0;
+}

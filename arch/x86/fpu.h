@@ -23,27 +23,12 @@ static inline void fpu_write_xcr0(uint64_t value)
 }
 
 extern uint64_t fpu_all_features;
-extern bool fpu_optimised;
+extern bool fpu_optimised; ///< there is XSAVEOPT
 
-static inline void fpu_save_state(void *area)
-{
-    if (fpu_optimised) {
-        __asm__ volatile("xsaveopt64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
-    } else if (fpu_all_features) {
-        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
-    } else {
-        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-    }
-}
-
-static inline void fpu_load_state(const void *area)
-{
-    if (fpu_all_features) {
-        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
-    } else {
-        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
-    }
-}
+/// Saves the loaded state to one area (NULL: nowhere), then loads another's. *xcr0: what XCR0 holds, updated to new_xcr0. With all
+/// features on meanwhile: one that the loaded guest has not switched on must neither keep another guest's state in the
+/// registers nor lose its own.
+void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0);
 
 /// fpu_swap where there is XSAVEOPT.
 static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
@@ -58,24 +43,6 @@ static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xc
                      : "r"(save), "r"(load), "a"(UINT32_MAX), "d"(UINT32_MAX)
                      : "memory");
     if (new_xcr0 != all) {
-        fpu_write_xcr0(new_xcr0);
-    }
-    *xcr0 = new_xcr0;
-}
-
-/// Saves and loads with all features on: a feature that the loaded guest has not switched on must neither keep another
-/// guest's state in the registers nor lose its own.
-static inline void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
-{
-    __asm__ volatile("clts"); // a VM entry or core_hide_fpu sets CR0.TS again
-    if (fpu_all_features && *xcr0 != fpu_all_features) {
-        fpu_write_xcr0(fpu_all_features);
-    }
-    if (save) {
-        fpu_save_state(save);
-    }
-    fpu_load_state(load);
-    if (fpu_all_features && new_xcr0 != fpu_all_features) {
         fpu_write_xcr0(new_xcr0);
     }
     *xcr0 = new_xcr0;

@@ -31,8 +31,19 @@ void mux_interrupt(uint32_t vector);
 
 /// What an external interrupt asks for, without accounting and switching: for one that came by a VM exit.
 void mux_handle_interrupt(uint32_t vector);
-/// A VM exit of the current agent's guest; its general registers are in its file. True: the same guest goes on.
-struct vcpu *vcpu_exit(struct vcpu *vcpu, struct core *core);
+/// How core_resume's work is done after a VM exit. entry.asm knows the numbers.
+enum vcpu_exit_to {
+    EXIT_TO_CURRENT = 0, ///< whoever is current, in whatever way
+    EXIT_TO_RING3 = 1,   ///< the current agent is unchanged, and has left its guest: vcpu_run returns
+    EXIT_TO_GUEST = 2,   ///< a guest is loaded (core_set_guest)
+};
+
+/// A VM exit of the current agent's guest; its general registers are in its file. reason: the whole exit-reason field.
+enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reason);
+/// An exit for CPUID, before registers that C keeps are saved. True: answered, and the guest goes on. False: nothing was done.
+bool vcpu_exit_cpuid(struct vcpu *vcpu, struct core *core);
+/// VMREAD of the exit reason failed: a bug.
+_Noreturn void vcpu_no_exit_reason(void);
 /// VMLAUNCH or VMRESUME failed (invalid: VMfailInvalid).
 void vcpu_entry_failed(struct vcpu *vcpu, bool invalid);
 

@@ -45,7 +45,7 @@ int main(const struct pv_info *info, uint32_t agent)
     state->gdtr.limit = state->idtr.limit = 0xffff;
     state->rip = CODE;
     state->rflags = 2;
-    state->dirty = PV_GROUP_RIP | PV_GROUP_SEGMENTS;
+    state->dirty = PV_GROUP_RIP | PV_GROUP_FLAGS | PV_GROUP_SEGMENTS;
     for (int i = 0; i < MAX_EXITS; i++) {
         int64_t result = call(PV_SYS_VCPU_RUN, (uint64_t)vcpu, 0, 0, 0, 0);
         pv_printf("run %ld: exit reason %u, qualification 0x%lx, rip 0x%lx, rax 0x%lx, entry error 0x%x\n", result,

@@ -25,7 +25,7 @@ _Noreturn void vmx_failed(const char *instruction, uint64_t operand, uint64_t va
 
 static inline uint64_t vmcs_read(enum vmcs_field field)
 {
-    vmx_count(field == VMCS_EXIT_REASON ? 2 : 1); // with the exit, the entry before it
+    vmx_count(1);
     uint64_t value;
     bool failed;
     __asm__ volatile("vmread %2, %0" : "=r"(value), "=@ccbe"(failed) : "r"((uint64_t)field));

@@ -79,13 +79,15 @@ enum pv_run { PV_RUN_EXIT = 0, PV_RUN_BUDGET = 1, PV_RUN_KICKED = 2 };
 /// Groups of fields in the state page. `fill` asks for them at every delivered exit; `dirty` has them written at the
 /// next entry.
 enum pv_state_group {
-    PV_GROUP_RIP = 1 << 0,      ///< rip, rflags, rsp: always filled
+    PV_GROUP_RIP = 1 << 0,      ///< rip: always filled
     PV_GROUP_CONTROL = 1 << 1,  ///< cr0, cr3, cr4, efer
     PV_GROUP_SEGMENTS = 1 << 2, ///< segment registers, gdtr, idtr
-    PV_GROUP_STATE = 1 << 3,    ///< interruptibility, activity
+    PV_GROUP_STATE = 1 << 3,    ///< activity
     PV_GROUP_SYSENTER = 1 << 4,
-    PV_GROUP_MSRS = 1 << 5, ///< STAR, LSTAR, SFMASK, KERNEL_GS_BASE, TSC_AUX (the register file's)
-    PV_GROUP_ALL = (1 << 6) - 1,
+    PV_GROUP_MSRS = 1 << 5,  ///< STAR, LSTAR, SFMASK, KERNEL_GS_BASE, TSC_AUX (the register file's)
+    PV_GROUP_FLAGS = 1 << 6, ///< rsp, rflags, interruptibility: always filled
+    PV_GROUP_ALWAYS = PV_GROUP_RIP | PV_GROUP_FLAGS,
+    PV_GROUP_ALL = (1 << 7) - 1,
 };
 
 struct pv_segment {
@@ -125,7 +127,7 @@ enum pv_gpr {
 struct pv_vcpu_state {
     uint64_t gpr[PV_GPRS]; ///< of vcpus with registers of their own
     uint64_t rip, rflags, rsp;
-    uint32_t fill;  ///< in: groups to fill at a delivered exit, besides PV_GROUP_RIP
+    uint32_t fill;  ///< in: groups to fill at a delivered exit, besides PV_GROUP_ALWAYS
     uint32_t valid; ///< out: groups that hold the guest's state
     uint32_t dirty; ///< in: groups to write at the next entry; cleared by it
     uint32_t reserved0;

@@ -2,6 +2,7 @@
 # COUNT_VMX=1 builds a multiplexer that counts its VMX instructions; `make bench` does that in $(BUILD)/count.
 ifdef COUNT_VMX
 RING0 += -DPOLYVISOR_COUNT_VMX
+RING0_ASM += -DPOLYVISOR_COUNT_VMX
 endif
 
 BENCH_FILES := polyvisor.elf monitor.elf bench.elf

@@ -247,10 +247,10 @@ void pv_skip_instruction(struct pv_vcpu_state *state)
 {
     state->rip += state->exit_instruction_length;
     state->dirty |= PV_GROUP_RIP;
-    if ((state->valid & PV_GROUP_STATE) == 0 || (state->interruptibility & BLOCKED_FOR_ONE_INSTRUCTION) == 0)
-        return;
-    state->interruptibility &= ~(uint32_t)BLOCKED_FOR_ONE_INSTRUCTION;
-    state->dirty |= PV_GROUP_STATE;
+    if (state->interruptibility & BLOCKED_FOR_ONE_INSTRUCTION) {
+        state->interruptibility &= ~(uint32_t)BLOCKED_FOR_ONE_INSTRUCTION;
+        state->dirty |= PV_GROUP_FLAGS;
+    }
 }
 
 /* ---- events ---- */

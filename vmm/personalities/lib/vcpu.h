@@ -242,8 +242,8 @@ bool pv_msr_state_write(struct pv_vcpu_state *state, uint32_t msr, uint64_t valu
 /// Answers CPUID.
 void pv_cpuid_answer(struct pv_vcpu_state *state, struct pv_cpuid value);
 
-/// Goes to the instruction after the one that exited. With it ends the blocking of interrupts by STI or MOV SS, when
-/// PV_GROUP_STATE is valid (SDM Vol. 3C 28.3.1: the exit leaves it as it was before the instruction).
+/// Goes to the instruction after the one that exited. With it ends the blocking of interrupts by STI or MOV SS (SDM Vol. 3C
+/// 28.3.1: the exit leaves it as it was before the instruction).
 void pv_skip_instruction(struct pv_vcpu_state *state);
 
 /* ---- events ---- */

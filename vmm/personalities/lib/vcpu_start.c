@@ -47,7 +47,7 @@ static void set_entry_point(struct pv_vcpu_state *state, uint64_t rip, uint64_t 
     state->rflags = RFLAGS_ALWAYS;
     state->interruptibility = 0;
     state->activity = 0;
-    state->dirty |= PV_GROUP_RIP | PV_GROUP_CONTROL | PV_GROUP_SEGMENTS | PV_GROUP_STATE;
+    state->dirty |= PV_GROUP_RIP | PV_GROUP_FLAGS | PV_GROUP_CONTROL | PV_GROUP_SEGMENTS | PV_GROUP_STATE;
 }
 
 static void set_data_segments(struct pv_vcpu_state *state, const struct pv_segment *data)

@@ -79,7 +79,6 @@ int64_t cpu_create(struct cpu *cpu, const struct options *options, const struct 
     if (result < 0)
         return result;
     program_start(cpu->program, &cpu->team->memory, cpu->index, cpu->vcpu.state);
-    cpu->vcpu.state->fill = PV_GROUP_STATE; // to end the blocking by STI behind an emulated HLT
     result = give_cpuid(cpu);
     if (result >= 0)
         result = give_msrs(cpu);
