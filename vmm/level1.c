@@ -44,12 +44,11 @@ struct level1_entity *level1_look_further(struct level1 *l1, struct level1_entit
 
 static void take_out(struct level1 *l1, struct level1_entity *entity)
 {
-    struct level1_list *list = &l1->rounds[entity->slot];
-    *(entity->prev ? &entity->prev->next : &list->first) = entity->next;
-    *(entity->next ? &entity->next->prev : &list->last) = entity->prev;
-    entity->next = entity->prev = NULL;
-    if (!list->first) {
-        l1->occupied &= ~(UINT64_C(1) << entity->slot);
+    struct level1_link *next = entity->link.next, *prev = entity->link.prev;
+    next->prev = prev;
+    prev->next = next;
+    if (next == prev) { // the list's head
+        l1->occupied &= ~(UINT64_C(1) << (next - l1->rounds));
     }
 }
 
@@ -68,6 +67,9 @@ static void put_back(struct level1 *l1)
 void level1_init(struct level1 *l1, uint64_t slice)
 {
     *l1 = (struct level1){.policy = LEVEL1_WEIGHTED};
+    for (uint32_t i = 0; i < LEVEL1_ROUNDS; i++) {
+        l1->rounds[i].next = l1->rounds[i].prev = &l1->rounds[i];
+    }
     level1_set_slice(l1, slice);
 }
 
@@ -135,8 +137,8 @@ void level1_set_slice(struct level1 *l1, uint64_t slice)
         level1_work_out(l1, l1->current);
     }
     for (uint32_t i = 0; i < LEVEL1_ROUNDS; i++) {
-        for (struct level1_entity *e = l1->rounds[i].first; e; e = e->next) {
-            level1_work_out(l1, e);
+        for (struct level1_link *e = l1->rounds[i].next; e != &l1->rounds[i]; e = e->next) {
+            level1_work_out(l1, (struct level1_entity *)e);
         }
     }
 }

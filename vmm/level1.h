@@ -51,22 +51,22 @@ enum {
 
 enum level1_policy { LEVEL1_WEIGHTED, LEVEL1_FRAME };
 
+/// Lists of the calendar are rings through their heads: to put in and to take out needs no look at whether one is empty.
+struct level1_link {
+    struct level1_link *next, *prev;
+};
+
 /// What is scheduled; part of an agent.
 struct level1_entity {
-    struct level1_entity *next, *prev; ///< in a list of the calendar
-    int64_t credit;                    ///< ticks / LEVEL1_UNITS that it may run; negative: that it ran too long
-    uint32_t weight;                   ///< 1 to CONFIG_WEIGHT_MAX
-    uint8_t slot;                      ///< its list
-    const struct level1 *where;        ///< the core that it is runnable on, or NULL
+    struct level1_link link;    ///< first; in a list of the calendar
+    int64_t credit;             ///< ticks / LEVEL1_UNITS that it may run; negative: that it ran too long
+    uint32_t weight;            ///< 1 to CONFIG_WEIGHT_MAX
+    const struct level1 *where; ///< the core that it is runnable on, or NULL
     /* what follows from weight and slice; right while it is runnable */
     int64_t earned; ///< credit, in a round
     int64_t due;    ///< the credit for a turn, and half a round more
     int64_t turn;   ///< ticks
     int64_t debt;   ///< the deepest, ticks
-};
-
-struct level1_list {
-    struct level1_entity *first, *last;
 };
 
 /// A slot of a frame. The table is the caller's and stays while it is in use; so do the entities, runnable or not. One
@@ -78,17 +78,17 @@ struct level1_slot {
 };
 
 struct level1 {
+    /* weighted; the calendar is kept under both policies */
+    struct level1_link rounds[LEVEL1_ROUNDS]; ///< runnable entities but for the current one, by round % 64
+    uint64_t occupied;                        ///< bit n: rounds[n] is not empty
+    uint64_t round;                           ///< % 64
+    struct level1_entity *current;            ///< whose turn it is; NULL under frame
+    int64_t left;                             ///< ticks of its turn
+    bool free;                                ///< current was alone when it was picked: its time is nobody's loss
+
     enum level1_policy policy;
     uint64_t slice;  ///< ticks
     int64_t remnant; ///< a turn with fewer ticks left is over
-
-    /* weighted; the calendar is kept under both policies */
-    struct level1_list rounds[LEVEL1_ROUNDS]; ///< runnable entities but for the current one, by round % 64
-    uint64_t occupied;                        ///< bit n: rounds[n] is not empty
-    uint64_t round;
-    struct level1_entity *current; ///< whose turn it is; NULL under frame
-    int64_t left;                  ///< ticks of its turn
-    bool free;                     ///< current was alone when it was picked: its time is nobody's loss
 
     /* frame */
     struct level1_slot *slots;

@@ -16,13 +16,11 @@ void level1_work_out(const struct level1 *l1, struct level1_entity *entity);
 static inline void level1_insert(struct level1 *l1, struct level1_entity *entity, uint64_t ahead)
 {
     uint64_t slot = (l1->round + ahead) % LEVEL1_ROUNDS;
-    struct level1_list *list = &l1->rounds[slot];
-    struct level1_entity *last = list->last;
-    entity->slot = (uint8_t)slot;
-    entity->next = NULL;
-    entity->prev = last;
-    *(last ? &last->next : &list->first) = entity;
-    list->last = entity;
+    struct level1_link *head = &l1->rounds[slot], *last = head->prev;
+    entity->link.next = head;
+    entity->link.prev = last;
+    last->next = &entity->link;
+    head->prev = &entity->link;
     l1->occupied |= UINT64_C(1) << slot;
 }
 
@@ -45,20 +43,17 @@ static inline void level1_enqueue(struct level1 *l1, struct level1_entity *entit
 /// The first entity of the calendar, which is not empty, taken out.
 static inline struct level1_entity *level1_take_first(struct level1 *l1)
 {
-    uint64_t from = l1->round % LEVEL1_ROUNDS;
-    uint64_t ahead = l1->occupied >> from | l1->occupied << (-from % LEVEL1_ROUNDS);
-    uint64_t round = l1->round + (uint64_t)__builtin_ctzll(ahead), slot = round % LEVEL1_ROUNDS;
+    uint64_t round = l1->round;
+    uint64_t ahead = l1->occupied >> (round & 63) | l1->occupied << (-round & 63);
+    round = (round + (unsigned)__builtin_ctzll(ahead)) % LEVEL1_ROUNDS;
     l1->round = round;
-    struct level1_list *list = &l1->rounds[slot];
-    struct level1_entity *entity = list->first, *next = entity->next;
-    list->first = next;
-    if (next) {
-        next->prev = NULL;
-    } else {
-        list->last = NULL;
-        l1->occupied &= ~(UINT64_C(1) << slot);
+    struct level1_link *head = &l1->rounds[round], *first = head->next, *next = first->next;
+    head->next = next;
+    next->prev = head;
+    if (next == head) {
+        l1->occupied &= ~(UINT64_C(1) << round);
     }
-    return entity;
+    return (struct level1_entity *)first;
 }
 
 static inline bool level1_has_turn(const struct level1_entity *entity)

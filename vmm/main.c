@@ -19,6 +19,7 @@
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/space.h"
+#include "vmm/vcpu_table.h"
 #include "vmm/version.h"
 
 enum { CORE_READY_WAIT_US = 100000 };
@@ -143,6 +144,7 @@ static void prepare_vmx(void)
     }
     vmcs_setup_init(bitmaps, bitmaps + PAGE_SIZE);
     space_init();
+    vcpu_table_init();
 }
 
 static void start_cores(void)

@@ -21,6 +21,7 @@
 struct personality;
 struct core;
 struct space;
+struct cpuid_slot;
 
 enum { EXIT_REASONS = 80 }; ///< basic exit reasons that are counted; higher ones share the last
 
@@ -47,6 +48,7 @@ struct vcpu {
     bool running; ///< an agent is inside vcpu_run (perhaps not current)
     bool kicked;
     bool flush_vpid;                     ///< this core may hold translations of an earlier vcpu with the same VPID
+    bool uses_debug;                     ///< its register file does
     bool has_msr_bitmap, has_io_bitmaps; ///< of its own; otherwise the ones that intercept everything
     struct personality *owner;
     uint64_t root; ///< the owner's
@@ -59,8 +61,9 @@ struct vcpu {
     uint64_t vmcs;               ///< physical
     uint64_t page;               ///< its own, physical
     uint64_t msr_bitmap, io_bitmaps[2];
-    const void *cpuid_table, *msr_table; ///< vmm/vcpu_table.c; NULL: none
-    uint64_t cpuid_page, msr_page;       ///< their pages, physical; 0: none
+    const struct cpuid_slot *cpuid_table; ///< vmm/vcpu_table.h
+    const void *msr_table;                ///< NULL: none
+    uint64_t cpuid_page, msr_page;        ///< their pages, physical; 0: none
     uint16_t vpid;
     uint32_t pin, primary, secondary, exit_controls, entry_controls; ///< as they stand in the VMCS
     uint32_t wanted_windows;    ///< window exiting that the personality itself asked for, in vmcs_write

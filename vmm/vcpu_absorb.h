@@ -23,7 +23,8 @@ static inline void skip_instruction(void)
     }
 }
 
-enum { CPUID_FEATURES = 1, CPUID_OSXSAVE_SHIFT = 27, CR4_OSXSAVE_SHIFT = 18 };
+enum { OSXSAVE_SHIFT = 9 }; ///< from CR4 to CPUID
+_Static_assert(CR4_OSXSAVE << OSXSAVE_SHIFT == (uint64_t)CPUID_OSXSAVE, "SDM Vol. 2A CPUID");
 
 static inline bool absorb_cpuid(struct vcpu *vcpu)
 {
@@ -34,9 +35,8 @@ static inline bool absorb_cpuid(struct vcpu *vcpu)
         return false;
     }
     uint32_t ecx = e->ecx;
-    if (leaf == CPUID_FEATURES) { // mirrors the guest's CR4 (SDM Vol. 2A CPUID)
-        uint32_t osxsave = vmcs_read(VMCS_GUEST_CR4) >> CR4_OSXSAVE_SHIFT & 1;
-        ecx = (ecx & ~(1u << CPUID_OSXSAVE_SHIFT)) | osxsave << CPUID_OSXSAVE_SHIFT;
+    if (leaf == CPUID_FEATURES) {
+        ecx |= ((uint32_t)vmcs_read(VMCS_GUEST_CR4) & (uint32_t)CR4_OSXSAVE) << OSXSAVE_SHIFT;
     }
     gpr[PV_RAX] = e->eax;
     gpr[PV_RBX] = e->ebx;

@@ -14,6 +14,7 @@
 #include "vmm/personality.h"
 #include "vmm/space.h"
 #include "vmm/vcpu.h"
+#include "vmm/vcpu_table.h"
 
 enum { XCR0_AFTER_INIT = 1, DR6_AFTER_INIT = 0xffff0ff0 };
 
@@ -98,6 +99,7 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     vcpu->space = space;
     vcpu->page = page;
     vcpu->vpid = vpid_of(p, number);
+    vcpu->cpuid_table = vcpu_table_empty;
     vcpu->flush_vpid = true;
     vcpu->budget_end = UINT64_MAX;
     vcpu->state = phys_to_virt(p->memory + state_page);
@@ -114,6 +116,7 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     }
     vcpu->registers = register_owner ? register_owner->registers : &vcpu->own_registers;
     vcpu->gprs = vcpu->registers->gprs;
+    vcpu->uses_debug = vcpu->registers->uses_debug;
     vcpu->registers->users++;
     space->vcpus++;
     fill_vmcs(vcpu, agent->core);

@@ -21,7 +21,7 @@
 /// Whether more has to be done before a guest is entered than load_guest does.
 static inline bool needs_more(const struct core *core, const struct vcpu *in)
 {
-    return in->kicked || in->flush_vpid || in->host_core != core || space_is_behind(in->space, core);
+    return in->kicked || in->flush_vpid || in->uses_debug || in->host_core != core || space_is_behind(in->space, core);
 }
 
 static inline uint64_t ticks_left(const struct vcpu *vcpu, uint64_t ticks)
@@ -44,6 +44,13 @@ static inline void load_guest(struct core *core, struct vcpu *in, struct registe
 
 /* ---- exits ---- */
 
+/// What an exit has done to the core; nobody looks at it while it goes from guest to guest.
+static inline void note_exit(const struct vcpu *vcpu, struct core *core)
+{
+    core->loaded_root = vcpu->root; // HOST_CR3
+    core->gdt_wide = true;
+}
+
 bool vcpu_exit_cpuid(struct vcpu *vcpu, struct core *core)
 {
     // CPUID cannot interrupt the delivery of an event: no IDT-vectoring information (SDM Vol. 3C 28.2.4).
@@ -56,12 +63,13 @@ bool vcpu_exit_cpuid(struct vcpu *vcpu, struct core *core)
 
 /// The preemption timer's exit. Nor does it interrupt a delivery: injected events are delivered before it (SDM Vol. 3C
 /// 26.2, 27.7.4).
-static inline enum vcpu_exit_to slice_over(struct vcpu *vcpu, struct core *core)
+static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu, struct core *core)
 {
     struct sched *s = core->sched;
     struct agent *last = s->current;
     uint64_t now = core->stamp;
     if (now < vcpu->timer_end || now >= s->short_until || vcpu->run_time >= vcpu->budget_end) {
+        note_exit(vcpu, core);
         return vcpu_other_exit(vcpu, core, EXIT_REASON_PREEMPTION_TIMER);
     }
     vcpu->absorbed[EXIT_REASON_PREEMPTION_TIMER]++;
@@ -70,9 +78,9 @@ static inline enum vcpu_exit_to slice_over(struct vcpu *vcpu, struct core *core)
     struct agent *next = (struct agent *)((char *)entity - offsetof(struct agent, entity));
     struct vcpu *in;
     struct register_file *out = vcpu->registers; // loaded: its guest ran. next is another agent, or would have no end
-    if (!entity || next->regs.kind != REGS_GUEST ||
-        (in = next->regs.guest, needs_more(core, in) || out->uses_debug || in->registers->uses_debug)) {
+    if (!entity || next->regs.kind != REGS_GUEST || (in = next->regs.guest, needs_more(core, in) || vcpu->uses_debug)) {
         s->repick = true; // level 1 has decided, and will say the same again
+        note_exit(vcpu, core);
         return vcpu_timer_slowly(vcpu, core);
     }
     uint64_t end = now + (uint64_t)entity->turn;
@@ -98,7 +106,7 @@ static inline bool is_delivered_at_once(uint32_t reason)
     return reason < 64 && DELIVERED_AT_ONCE >> reason & 1;
 }
 
-static inline enum vcpu_exit_to deliver(struct vcpu *vcpu, struct core *core, uint32_t reason)
+static __attribute__((noinline)) enum vcpu_exit_to deliver(struct vcpu *vcpu, struct core *core, uint32_t reason)
 {
     struct pv_vcpu_state *state = vcpu->state;
     struct agent *agent = agent_of(core->main_stack->current);
@@ -124,11 +132,10 @@ static inline enum vcpu_exit_to deliver(struct vcpu *vcpu, struct core *core, ui
 
 enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reason)
 {
-    core->loaded_root = vcpu->root; // HOST_CR3
-    core->gdt_wide = true;
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
         return slice_over(vcpu, core);
     }
+    note_exit(vcpu, core);
     if (is_delivered_at_once(reason)) {
         return deliver(vcpu, core, reason);
     }
@@ -141,7 +148,7 @@ enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reaso
 static inline bool can_switch(const struct core *core, const struct vcpu *in)
 {
     const struct register_file *out = core->loaded_registers;
-    return out && out != in->registers && fpu_optimised && !out->uses_debug && !in->registers->uses_debug;
+    return out && out != in->registers && fpu_optimised && !out->uses_debug;
 }
 
 int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a2, uint64_t a3, uint64_t a4)

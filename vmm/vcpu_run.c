@@ -60,6 +60,12 @@ void vcpu_use_debug_registers(struct vcpu *vcpu)
         debug_registers_load(r->debug, r->dr6);
     }
     r->uses_debug = true;
+    for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
+        struct vcpu *sharer = vcpu->owner->vcpus[i];
+        if (sharer && sharer->registers == r) {
+            sharer->uses_debug = true;
+        }
+    }
 }
 
 void vcpu_unload_registers(struct core *core)

@@ -21,7 +21,7 @@
 /// Loads the incoming register file's value of an MSR where the hardware holds another.
 static inline void vcpu_load_msr(uint32_t msr, uint64_t *now, uint64_t value)
 {
-    if (*now != value) {
+    if (__builtin_expect(*now != value, 0)) { // rare: guests of one kernel have the same ones
         *now = value;
         cpu_wrmsr(msr, value);
     }

@@ -8,10 +8,9 @@
 #include "vmm/user.h"
 #include "vmm/vcpu.h"
 
-/*
- * Open addressing in a page. A slot is free when its `used` is 0; tables are at most three quarters full, so a search
- * ends. Entries are made by the multiplexer from a copy, so a table can be searched without checking it.
- */
+/* Entries are made by the multiplexer from a copy, so a table can be searched without checking it. */
+struct cpuid_slot vcpu_table_empty[VCPU_TABLE_SLOTS];
+
 struct msr_slot {
     uint32_t msr;
     uint32_t used;
@@ -41,13 +40,29 @@ bool vcpu_table_msr(const struct vcpu *vcpu, uint32_t msr, uint64_t *value)
     return false;
 }
 
+static void clear_cpuid(struct cpuid_slot *slots)
+{
+    for (uint32_t i = 0; i < VCPU_TABLE_SLOTS; i++) {
+        slots[i] = (struct cpuid_slot){.entry.leaf = (i + 1) & VCPU_TABLE_SLOT_MASK};
+    }
+}
+
+void vcpu_table_init(void)
+{
+    clear_cpuid(vcpu_table_empty);
+}
+
 static void insert_cpuid(struct cpuid_slot *slots, const struct pv_cpuid_entry *entry)
 {
     uint32_t i = cpuid_hash(entry->leaf);
     while (slots[i].used) {
         i = (i + 1) & VCPU_TABLE_SLOT_MASK;
     }
-    slots[i] = (struct cpuid_slot){.entry = *entry, .used = 1};
+    slots[i] = (struct cpuid_slot){
+        .entry = *entry, .used = 1, .subleaf_mask = entry->subleaf == PV_CPUID_ANY ? 0 : UINT32_MAX};
+    if (entry->leaf == CPUID_FEATURES) {
+        slots[i].entry.ecx &= ~(uint32_t)CPUID_OSXSAVE;
+    }
 }
 
 static void insert_msr(struct msr_slot *slots, const struct pv_msr_entry *entry)
@@ -98,7 +113,7 @@ int64_t vcpu_set_cpuid(struct regs *regs, uint64_t number, uint64_t entries, uin
     if (!slots) {
         return PV_ERR_QUOTA;
     }
-    memset(slots, 0, VCPU_TABLE_SLOTS * sizeof(slots[0]));
+    clear_cpuid(slots);
     for (uint64_t i = 0; i < count; i++) {
         insert_cpuid(slots, &copy[i]);
     }
