@@ -110,6 +110,7 @@ static __attribute__((noinline)) enum vcpu_exit_to deliver(struct vcpu *vcpu, st
 {
     struct pv_vcpu_state *state = vcpu->state;
     struct agent *agent = agent_of(core->main_stack->current);
+    core->loaded_root = vcpu->root; // HOST_CR3
     vcpu->registers->cr2 = cpu_read_cr2();
     vcpu->delivered[reason]++;
     vcpu_give_exit(state, reason);
@@ -122,7 +123,7 @@ static __attribute__((noinline)) enum vcpu_exit_to deliver(struct vcpu *vcpu, st
     if (fill) {
         vcpu_give_groups(state, fill);
     }
-    core_narrow_gdt(core);
+    core_load_gdt(core);
     vcpu_leave_run(agent, core, vcpu, PV_RUN_EXIT);
     if (core->horizon < core->sched->timer) {
         sched_enter_ring3();
@@ -135,10 +136,10 @@ enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reaso
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
         return slice_over(vcpu, core);
     }
-    note_exit(vcpu, core);
     if (is_delivered_at_once(reason)) {
         return deliver(vcpu, core, reason);
     }
+    note_exit(vcpu, core);
     return vcpu_other_exit(vcpu, core, reason);
 }
 

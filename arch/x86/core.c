@@ -59,11 +59,6 @@ static void build_idt(void)
     }
 }
 
-struct __attribute__((packed)) table_pointer {
-    uint16_t limit;
-    uint64_t base;
-};
-
 static void load_idt(void)
 {
     struct table_pointer p = {sizeof(idt) - 1, (uint64_t)idt};
@@ -87,7 +82,7 @@ static void load_gdt(struct core *core)
     core->gdt[7] = (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (tss >> 24 & 0xff) << 56;
     core->gdt[8] = tss >> 32;
 
-    struct table_pointer p = {sizeof(core->gdt) - 1, (uint64_t)core->gdt};
+    core->gdt_pointer = (struct table_pointer){sizeof(core->gdt) - 1, (uint64_t)core->gdt};
     __asm__ volatile("lgdt %0\n\t"
                      "push %1\n\t"
                      "lea 1f(%%rip), %%rax\n\t"
@@ -100,7 +95,7 @@ static void load_gdt(struct core *core)
                      "mov %w3, %%fs\n\t"
                      "mov %w3, %%gs"
                      :
-                     : "m"(p), "i"((uint64_t)SELECTOR_KERNEL_CODE), "r"(SELECTOR_KERNEL_DATA), "r"(0)
+                     : "m"(core->gdt_pointer), "i"((uint64_t)SELECTOR_KERNEL_CODE), "r"(SELECTOR_KERNEL_DATA), "r"(0)
                      : "rax", "memory");
 }
 
@@ -185,10 +180,4 @@ uint64_t core_idt_base(void)
 void core_hide_fpu(void)
 {
     cpu_write_cr0(cpu_read_cr0() | CR0_TS);
-}
-
-void core_reload_gdt(struct core *core)
-{
-    struct table_pointer p = {sizeof(core->gdt) - 1, (uint64_t)core->gdt};
-    __asm__ volatile("lgdt %0" : : "m"(p));
 }

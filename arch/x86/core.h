@@ -51,6 +51,12 @@ struct stack_top {
 /// Who a core's time goes to. Every tick since the core started is in exactly one.
 enum core_clock { CLOCK_IDLE, CLOCK_RING3, CLOCK_GUEST, CLOCK_MUX, CLOCKS };
 
+/// The operand of LGDT and LIDT (SDM Vol. 3A 3.5.1).
+struct __attribute__((packed)) table_pointer {
+    uint16_t limit;
+    uint64_t base;
+};
+
 struct core {
     uint64_t stamp;         ///< TSC up to which time is charged; entry.asm knows the offsets of this and the next
     uint64_t clock[CLOCKS]; ///< ticks
@@ -87,7 +93,8 @@ struct core {
 
     struct tss tss __attribute__((aligned(64)));
     uint64_t gdt[GDT_ENTRIES];
-    struct ring0_frame *panic_frame; ///< registers when a panic stopped this core, or NULL
+    struct table_pointer gdt_pointer; ///< LGDT's operand
+    struct ring0_frame *panic_frame;  ///< registers when a panic stopped this core, or NULL
 };
 
 extern struct core cores[PV_MAX_CORES];
@@ -126,12 +133,15 @@ void core_load(struct core *core);
 void core_hide_fpu(void);
 /// A VM exit leaves the GDT's limit at 64 KiB (SDM Vol. 3C 28.5.2), far beyond the table: before ring 3 can load a
 /// selector it is brought back.
-void core_reload_gdt(struct core *core);
+static inline void core_load_gdt(struct core *core)
+{
+    core->gdt_wide = false;
+    __asm__ volatile("lgdt %0" : : "m"(core->gdt_pointer));
+}
 static inline void core_narrow_gdt(struct core *core)
 {
     if (core->gdt_wide) {
-        core->gdt_wide = false;
-        core_reload_gdt(core);
+        core_load_gdt(core);
     }
 }
 /// Linear address of the IDT that all cores share.
