@@ -399,7 +399,7 @@ static const struct refusal msr_refusals[] = {
     {0x1a0, 0x1a0, NOT_WRITTEN, "IA32_MISC_ENABLE", "which can switch off no-execute pages for the multiplexer too"},
     {0x200, 0x21f, NOT_WRITTEN, "IA32_MTRR_PHYSBASE0 and the like", MEMORY_TYPES},
     {0x250, 0x26f, NOT_WRITTEN, "IA32_MTRR_FIX64K_00000 and the like", MEMORY_TYPES},
-    {0x277, 0x277, NOT_WRITTEN, "IA32_PAT", MEMORY_TYPES},
+    {0x277, 0x277, NOT_AT_ALL, "IA32_PAT", OWN_ALREADY " (it is a field of the VMCS)"},
     {0x280, 0x29f, NOT_WRITTEN, "IA32_MC0_CTL2 and the like", MACHINE_CHECKS},
     {0x2ff, 0x2ff, NOT_WRITTEN, "IA32_MTRR_DEF_TYPE", MEMORY_TYPES},
     {0x400, 0x47f, NOT_WRITTEN, "IA32_MC0_CTL and the like", MACHINE_CHECKS},

@@ -3,7 +3,7 @@
 #include <polyvisor/string.h>
 
 #include "arch/x86/core.h"
-#include "arch/x86/vmx/vmcs.h"
+#include "arch/x86/vmx/vmx.h"
 #include "vmm/debug_call.h"
 #include "vmm/personality.h"
 #include "vmm/space.h"
@@ -105,7 +105,7 @@ static void run_read(struct message *message)
     call->result = PV_ERR_NOT_FOUND; // gone, or moved, since the caller looked
     if (v && v->core == core) {
         vcpu_make_current(core, v);
-        call->result = vmcs_try_read((uint32_t)call->arguments[0], &value) ? PV_OK : PV_ERR_GP;
+        call->result = vmx_read_any((uint32_t)call->arguments[0], &value) ? PV_OK : PV_ERR_GP;
         if (before) {
             vcpu_make_current(core, before);
         }

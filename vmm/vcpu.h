@@ -65,9 +65,9 @@ struct vcpu {
     const void *msr_table;                ///< NULL: none
     uint64_t cpuid_page, msr_page;        ///< their pages, physical; 0: none
     uint16_t vpid;
-    uint32_t pin, primary, secondary, exit_controls, entry_controls; ///< as they stand in the VMCS
-    uint32_t wanted_windows;    ///< window exiting that the personality itself asked for, in vmcs_write
-    uint32_t wanted_exceptions; ///< the exception bitmap that it asked for
+    uint32_t primary, secondary; ///< controls, as they stand in the VMCS
+    uint32_t wanted_windows;     ///< window exiting that the personality itself asked for, in vmcs_write
+    uint32_t wanted_exceptions;  ///< the exception bitmap that it asked for
     bool wants_mov_dr;
     uint64_t budget_end; ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
     uint64_t timer_end;  ///< TSC at which the preemption timer is to fire

@@ -7,23 +7,19 @@
 #include "arch/x86/layout.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/registers.h"
+#include "arch/x86/vmx/bitmaps.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/field_policy.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
+#include "vmm/grants.h"
 #include "vmm/personality.h"
 #include "vmm/user.h"
 #include "vmm/vcpu.h"
+#include "vmm/vcpu_state.h"
 
-enum {
-    MSR_LOW_END = 0x2000, // the MSR bitmap's two ranges, SDM Vol. 3C 25.6.9
-    MSR_HIGH_START = 0xc0000000,
-    MSR_HIGH_END = 0xc0002000,
-    MSR_HIGH_OFFSET = 1024,
-    MSR_WRITE_OFFSET = 2048,
-    IO_PORTS = 65536,
-    IO_BITMAP_PORTS = 32768,
-};
+_Static_assert((int)BITMAP_READ == (int)PV_GRANT_READ && (int)BITMAP_WRITE == (int)PV_GRANT_WRITE,
+               "enum bitmap_access");
 
 /// The caller's vcpu, on this core and not running. NULL: *error tells.
 static struct vcpu *own_vcpu(struct regs *regs, uint64_t number, int64_t *error)
@@ -38,7 +34,7 @@ static struct vcpu *own_vcpu(struct regs *regs, uint64_t number, int64_t *error)
 
 static int32_t read_field(uint32_t field, uint64_t *value)
 {
-    switch (field_policy(&vmx_caps, field)) {
+    switch (field_table_get(&vmx_fields, field)) {
     case FIELD_ABSENT:
         return PV_ERR_NOT_FOUND;
     case FIELD_DENIED:
@@ -57,9 +53,6 @@ static void write_control(struct vcpu *vcpu, uint32_t field, uint32_t wanted)
     uint32_t value = vmx_control_sanitise(&vmx_caps, field, wanted);
     uint32_t windows = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW;
     switch (field) {
-    case VMCS_PIN_CONTROLS:
-        vcpu->pin = value;
-        break;
     case VMCS_PRIMARY_CONTROLS:
         vcpu->wanted_windows = value & windows;
         vcpu->wants_mov_dr = value & PRIMARY_MOV_DR;
@@ -69,21 +62,21 @@ static void write_control(struct vcpu *vcpu, uint32_t field, uint32_t wanted)
     case VMCS_SECONDARY_CONTROLS:
         vcpu->secondary = value;
         break;
-    case VMCS_EXIT_CONTROLS:
-        vcpu->exit_controls = value;
-        break;
-    case VMCS_ENTRY_CONTROLS:
-        vcpu->entry_controls = value;
-        break;
     default:
         break;
     }
     vmcs_write((enum vmcs_field)field, value);
 }
 
+/// A field was written that takes part in deciding whether the guest is in IA-32e mode.
+static void settle_mode(void)
+{
+    vcpu_write_mode(vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_GUEST_IA32_EFER));
+}
+
 static int32_t write_field(struct vcpu *vcpu, uint32_t field, uint64_t value)
 {
-    switch (field_policy(&vmx_caps, field)) {
+    switch (field_table_get(&vmx_fields, field)) {
     case FIELD_ABSENT:
         return PV_ERR_NOT_FOUND;
     case FIELD_DENIED:
@@ -91,6 +84,9 @@ static int32_t write_field(struct vcpu *vcpu, uint32_t field, uint64_t value)
         return PV_ERR_DENIED;
     case FIELD_CONTROL:
         write_control(vcpu, field, (uint32_t)value);
+        if (field == VMCS_ENTRY_CONTROLS) {
+            settle_mode();
+        }
         return PV_OK;
     case FIELD_PLAIN:
         break;
@@ -101,7 +97,13 @@ static int32_t write_field(struct vcpu *vcpu, uint32_t field, uint64_t value)
     if (field == VMCS_GUEST_DR7 && (value & DR7_ENABLES)) {
         vcpu_use_debug_registers(vcpu);
     }
-    return field_policy_adjust(&vmx_caps, field, &value) && vmcs_try_write(field, value) ? PV_OK : PV_ERR_INVALID;
+    if (!field_policy_adjust(&vmx_caps, field, &value) || !vmcs_try_write(field, value)) {
+        return PV_ERR_INVALID;
+    }
+    if (field == VMCS_GUEST_CR0 || field == VMCS_GUEST_IA32_EFER) {
+        settle_mode();
+    }
+    return PV_OK;
 }
 
 /// One entry after another: each is copied in, done, and copied back.
@@ -146,22 +148,6 @@ int64_t vcpu_vmcs_write(struct regs *regs, uint64_t number, uint64_t entries, ui
 
 /* ---- MSRs and ports ---- */
 
-static bool granted(const struct config_grant *grants, uint32_t count, uint64_t first, uint64_t last, uint64_t how)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (first >= grants[i].first && last <= grants[i].last && (how & ~(uint64_t)grants[i].how) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void set_bit(uint8_t *bitmap, uint64_t bit, bool intercept)
-{
-    uint8_t mask = (uint8_t)(1u << bit % 8);
-    bitmap[bit / 8] = (uint8_t)(intercept ? bitmap[bit / 8] | mask : bitmap[bit / 8] & ~mask);
-}
-
 /// A bitmap of the vcpu's own, as a copy of the common one. 0: no page left.
 static uint64_t copy_bitmap(struct vcpu *vcpu, uint64_t common)
 {
@@ -197,23 +183,16 @@ int64_t vcpu_msr_allow(struct regs *regs, uint64_t number, uint64_t first, uint6
     if (!vcpu) {
         return error;
     }
-    uint64_t end = first + count;
-    bool low = end <= MSR_LOW_END, high = first >= MSR_HIGH_START && end <= MSR_HIGH_END;
-    if (how > (PV_GRANT_READ | PV_GRANT_WRITE) || count == 0 || end < first || (!low && !high)) {
+    if (how > (PV_GRANT_READ | PV_GRANT_WRITE) || !msr_bitmap_covers(first, count)) {
         return PV_ERR_INVALID;
     }
-    const struct config_personality *config = vcpu->owner->config;
-    if (how && !granted(config->msr_grants, config->msr_grant_count, first, end - 1, how)) {
+    if (!grants_allow_msrs(vcpu->owner->config, first, count, (uint32_t)how)) {
         return PV_ERR_DENIED;
     }
     if (!own_msr_bitmap(vcpu)) {
         return PV_ERR_QUOTA;
     }
-    uint8_t *bitmap = (uint8_t *)phys_to_virt(vcpu->msr_bitmap) + (high ? MSR_HIGH_OFFSET : 0);
-    for (uint64_t msr = first; msr < end; msr++) {
-        set_bit(bitmap, msr & (MSR_LOW_END - 1), !(how & PV_GRANT_READ));
-        set_bit(bitmap + MSR_WRITE_OFFSET, msr & (MSR_LOW_END - 1), !(how & PV_GRANT_WRITE));
-    }
+    msr_bitmap_set(phys_to_virt(vcpu->msr_bitmap), first, count, (uint32_t)how);
     return PV_OK;
 }
 
@@ -252,15 +231,14 @@ int64_t vcpu_io_allow(struct regs *regs, uint64_t number, uint64_t first, uint64
     if ((how != PV_GRANT_NONE && how != both) || count == 0 || first >= IO_PORTS || count > IO_PORTS - first) {
         return PV_ERR_INVALID;
     }
-    const struct config_personality *config = vcpu->owner->config;
-    if (how && !granted(config->io_grants, config->io_grant_count, first, first + count - 1, how)) {
+    bool open = how != PV_GRANT_NONE;
+    if (open && !grants_allow_ports(vcpu->owner->config, first, count)) {
         return PV_ERR_DENIED;
     }
     if (!own_io_bitmaps(vcpu)) {
         return PV_ERR_QUOTA;
     }
-    for (uint64_t port = first; port < first + count; port++) {
-        set_bit(phys_to_virt(vcpu->io_bitmaps[port / IO_BITMAP_PORTS]), port % IO_BITMAP_PORTS, how == PV_GRANT_NONE);
-    }
+    io_bitmap_set(phys_to_virt(vcpu->io_bitmaps[0]), phys_to_virt(vcpu->io_bitmaps[1]), (uint32_t)first,
+                  (uint32_t)count, open);
     return PV_OK;
 }

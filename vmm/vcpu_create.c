@@ -75,11 +75,8 @@ static void fill_vmcs(struct vcpu *vcpu, struct core *core)
     vcpu_clear_vmcs(core, vcpu);
     vcpu_make_current(core, vcpu);
     vmcs_setup_guest(&parts, &controls);
-    vcpu->pin = controls.pin;
     vcpu->primary = controls.primary;
     vcpu->secondary = controls.secondary;
-    vcpu->exit_controls = controls.exit;
-    vcpu->entry_controls = controls.entry;
 }
 
 /// Under the owner's lock.

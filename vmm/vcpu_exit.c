@@ -187,7 +187,7 @@ static void tell_rule(struct vcpu *vcpu)
     struct vmx_entry_state state = {.caps = &vmx_caps, .processor = vmx_processor()};
     struct vmx_violation violation;
     char text[PV_WHY_SIZE] = "";
-    vmx_entry_snapshot(&state, vmcs_try_read);
+    vmx_entry_snapshot(&state, vmx_read_any);
     if (!vmx_entry_check(&state, &violation)) {
         vmx_violation_text(&violation, text, sizeof(text));
     }

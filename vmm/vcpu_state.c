@@ -17,22 +17,27 @@ static enum vmcs_field segment_field(enum vmcs_field es, uint32_t i)
 
 /* ---- to the VMCS ---- */
 
-static void take_control(struct vcpu *vcpu, const struct pv_vcpu_state *s)
+void vcpu_write_mode(uint64_t cr0, uint64_t efer)
 {
-    uint64_t efer = vmx_guest_efer(VMX_EFER_ALL, s->cr0, s->efer);
-    vmcs_write(VMCS_GUEST_CR0, vmx_guest_cr0(&vmx_caps, s->cr0));
-    vmcs_write(VMCS_CR0_READ_SHADOW, s->cr0 | CR0_NE);
-    vmcs_write(VMCS_GUEST_CR3, s->cr3);
-    vmcs_write(VMCS_GUEST_CR4, vmx_guest_cr4(&vmx_caps, s->cr4));
-    vmcs_write(VMCS_CR4_READ_SHADOW, s->cr4 & ~CR4_VMXE);
-    vmcs_write(VMCS_GUEST_IA32_EFER, efer);
-    // IA-32e mode guest must equal EFER.LMA (SDM Vol. 3C 27.3.1.1).
-    uint32_t entry = (uint32_t)vmcs_read(VMCS_ENTRY_CONTROLS);
-    uint32_t wanted = efer & EFER_LMA ? entry | ENTRY_LONG_MODE : entry & ~ENTRY_LONG_MODE;
-    if (wanted != entry) {
-        vmcs_write(VMCS_ENTRY_CONTROLS, wanted);
+    uint32_t entry = (uint32_t)vmcs_read(VMCS_ENTRY_CONTROLS); // exits change it, SDM Vol. 3D A.6
+    struct vmx_mode mode = {.cr0 = cr0, .efer = efer, .entry = entry};
+    vmx_settle_mode(&mode);
+    vmcs_write(VMCS_GUEST_IA32_EFER, mode.efer);
+    if (mode.entry != entry) {
+        vmcs_write(VMCS_ENTRY_CONTROLS, mode.entry);
     }
-    vcpu->entry_controls = wanted;
+}
+
+static void take_control(const struct pv_vcpu_state *s)
+{
+    // Read once: another agent may change the page meanwhile.
+    uint64_t cr0 = __atomic_load_n(&s->cr0, __ATOMIC_RELAXED), cr4 = __atomic_load_n(&s->cr4, __ATOMIC_RELAXED);
+    vmcs_write(VMCS_GUEST_CR0, vmx_guest_cr0(&vmx_caps, cr0));
+    vmcs_write(VMCS_CR0_READ_SHADOW, cr0 | CR0_NE);
+    vmcs_write(VMCS_GUEST_CR3, s->cr3);
+    vmcs_write(VMCS_GUEST_CR4, vmx_guest_cr4(&vmx_caps, cr4));
+    vmcs_write(VMCS_CR4_READ_SHADOW, cr4 & ~CR4_VMXE);
+    vcpu_write_mode(cr0, s->efer);
 }
 
 static void take_segments(const struct pv_vcpu_state *s)
@@ -81,7 +86,7 @@ void vcpu_take_state(struct vcpu *vcpu)
             vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
         }
         if (dirty & PV_GROUP_CONTROL) {
-            take_control(vcpu, s);
+            take_control(s);
         }
         if (dirty & PV_GROUP_SEGMENTS) {
             take_segments(s);

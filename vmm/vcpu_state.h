@@ -14,6 +14,8 @@ struct vmx_exit_events;
 
 /// Before an entry by vcpu_run: writes the groups that the personality made dirty, and its event.
 void vcpu_take_state(struct vcpu *vcpu);
+/// Writes the guest's EFER, with LMA, and "IA-32e mode guest", so that they suit its CR0 (vmx_settle_mode).
+void vcpu_write_mode(uint64_t cr0, uint64_t efer);
 /// Injects the state page's event if the guest can take it now, otherwise asks the processor to say when.
 void vcpu_take_event(struct vcpu *vcpu);
 /// At a delivered exit: exit information, and the groups that the personality wants.

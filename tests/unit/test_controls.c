@@ -61,9 +61,9 @@ static uint32_t forced_1(enum vmcs_field field)
     case VMCS_SECONDARY_CONTROLS:
         return 1u << 1 | 1u << 5 | 1u << 6;
     case VMCS_EXIT_CONTROLS:
-        return 1u << 2 | 1u << 9 | 1u << 15 | 1u << 20 | 1u << 21 | 1u << 22;
+        return 1u << 2 | 1u << 9 | 1u << 15 | 1u << 18 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22;
     default:
-        return 1u << 2 | 1u << 15;
+        return 1u << 2 | 1u << 14 | 1u << 15;
     }
 }
 
@@ -80,9 +80,9 @@ static uint32_t forced_0(enum vmcs_field field)
         return 1u << 0 | 1u << 4 | 1u << 8 | 1u << 9 | 1u << 13 | 1u << 14 | 1u << 17 | 1u << 18 | 1u << 19 | 1u << 21 |
                1u << 22 | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 27;
     case VMCS_EXIT_CONTROLS:
-        return 0xff800000u | 1u << 12 | 1u << 18 | 1u << 19;
+        return 0xff800000u | 1u << 12;
     default:
-        return 1u << 10 | 1u << 11 | 1u << 13 | 1u << 14 | 0xffff0000u;
+        return 1u << 10 | 1u << 11 | 1u << 13 | 0xffff0000u;
     }
 }
 
@@ -102,8 +102,8 @@ static void defaults_are_as_designed(void **state)
     // required: 10 11 19 20 25 28 31; initial: 3 7 23 29; must be: 0x04006172
     assert_int_equal(vmx_control_default(&skylake, VMCS_PRIMARY_CONTROLS), 0xb6986dfa);
     assert_int_equal(vmx_control_default(&skylake, VMCS_SECONDARY_CONTROLS), 0x001010ea);
-    assert_int_equal(vmx_control_default(&skylake, VMCS_EXIT_CONTROLS), 0x0073efff);
-    assert_int_equal(vmx_control_default(&skylake, VMCS_ENTRY_CONTROLS), 0x000091ff);
+    assert_int_equal(vmx_control_default(&skylake, VMCS_EXIT_CONTROLS), 0x007fefff);
+    assert_int_equal(vmx_control_default(&skylake, VMCS_ENTRY_CONTROLS), 0x0000d1ff);
     for (size_t i = 0; i < FIELDS; i++)
         check_value(&skylake, fields[i], vmx_control_default(&skylake, fields[i]));
 }
@@ -253,6 +253,45 @@ static void efer_follows_paging(void **state)
     assert_int_equal(vmx_guest_efer(UINT64_MAX, pg, UINT64_MAX), 0xd01);
 }
 
+/// SDM Vol. 3C 27.3.1.1, whatever CR0, EFER and the entry controls were before: LMA equals "IA-32e mode guest"; LME equals LMA when
+/// paging is on; "IA-32e mode guest" needs paging. The other bits are left alone.
+static void mode_is_always_consistent(void **state)
+{
+    (void)state;
+    const uint64_t pg = UINT64_C(1) << 31, lme = 1 << 8, lma = 1 << 10;
+    const uint32_t ia32e = 1 << 9;
+    uint64_t seed = 17;
+    for (int i = 0; i < 100000; i++) {
+        const struct vmx_mode before = {.cr0 = random_below(&seed, UINT64_C(1) << 32),
+                                        .efer = random_below(&seed, UINT64_MAX),
+                                        .entry = (uint32_t)random_below(&seed, UINT64_C(1) << 32)};
+        struct vmx_mode mode = before;
+        vmx_settle_mode(&mode);
+        assert_int_equal((mode.efer & lma) != 0, (mode.entry & ia32e) != 0);
+        assert_true((mode.cr0 & pg) == 0 || ((mode.efer & lma) != 0) == ((mode.efer & lme) != 0));
+        assert_true((mode.entry & ia32e) == 0 || (mode.cr0 & pg) != 0);
+        assert_int_equal((mode.efer ^ before.efer) & 0xd01 & ~lma, 0); // LME is the wish, LMA follows
+        assert_int_equal(mode.efer & ~UINT64_C(0xd01), 0);
+        assert_int_equal((mode.entry ^ before.entry) & ~ia32e, 0);
+        assert_int_equal(mode.cr0, before.cr0);
+    }
+}
+
+/// SDM Vol. 3A table 12-10: types 2 and 3 are reserved, and so are bits 7:3 of each field.
+static void page_attributes_have_no_reserved_types(void **state)
+{
+    (void)state;
+    assert_true(vmx_pat_valid(UINT64_C(0x0007040600070406)));
+    assert_true(vmx_pat_valid(0));
+    for (unsigned field = 0; field < 8; field++) {
+        for (uint64_t type = 0; type < 256; type++) {
+            const bool good = type == 0 || type == 1 || (type >= 4 && type <= 7);
+            const uint64_t others = UINT64_C(0x0706050401000706) & ~(UINT64_C(0xff) << 8 * field);
+            assert_int_equal(vmx_pat_valid(others | type << 8 * field), good);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +306,8 @@ int main(void)
         cmocka_unit_test(masks_keep_what_is_the_cores),
         cmocka_unit_test(control_registers_obey_vmx_operation),
         cmocka_unit_test(efer_follows_paging),
+        cmocka_unit_test(mode_is_always_consistent),
+        cmocka_unit_test(page_attributes_have_no_reserved_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
 // The entry checker on guest state: valid states pass, and each rule of SDM Vol. 3C 27.3 is broken once.
 // links: arch/x86/vmx/entry_check.c arch/x86/vmx/entry_check_controls.c arch/x86/vmx/entry_check_host.c
 // links: arch/x86/vmx/entry_check_guest.c arch/x86/vmx/entry_check_segments.c arch/x86/vmx/event.c
-// links: arch/x86/vmx/vmcs_fields.c vmm/lib/format.c vmm/lib/string.c
+// links: arch/x86/vmx/controls.c arch/x86/vmx/vmcs_fields.c vmm/lib/format.c vmm/lib/string.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -76,7 +76,6 @@ static void the_multiplexers_fields_are_denied(void **state)
         VMCS_PID_POINTER_TABLE,
         VMCS_SECONDARY_EXIT_CONTROLS,
         VMCS_LINK_POINTER,
-        VMCS_GUEST_IA32_PAT,
         VMCS_GUEST_IA32_PERF_GLOBAL_CTRL,
         VMCS_GUEST_IA32_BNDCFGS,
         VMCS_GUEST_IA32_RTIT_CTL,
@@ -110,6 +109,7 @@ static void guests_fields_are_plain(void **state)
         VMCS_GUEST_RSP,
         VMCS_GUEST_RIP,
         VMCS_GUEST_RFLAGS,
+        VMCS_GUEST_IA32_PAT,
         VMCS_GUEST_IA32_EFER,
         VMCS_GUEST_IA32_DEBUGCTL,
         VMCS_GUEST_PDPTE0,
@@ -253,6 +253,27 @@ static void fields_come_with_their_capability(void **state)
         assert_int_not_equal(field_policy(&none, always[i]), FIELD_ABSENT);
 }
 
+/// The table says what the function says, for every processor.
+static void the_table_agrees(void **state)
+{
+    (void)state;
+    uint64_t seed = 19;
+    for (int round = 0; round < 20; round++) {
+        struct vmx_caps caps;
+        for (size_t i = 0; i < sizeof(caps) / sizeof(uint64_t); i++)
+            ((uint64_t *)&caps)[i] = random_below(&seed, UINT64_MAX) << 32 ^ random_below(&seed, UINT64_MAX);
+        struct field_table table;
+        memset(&table, 0xff, sizeof(table));
+        field_table_fill(&table, &caps);
+        for (uint32_t encoding = 0; encoding < 0x20000; encoding++)
+            assert_int_equal(field_table_get(&table, encoding), field_policy(&caps, encoding));
+        for (int i = 0; i < 1000; i++) {
+            const uint32_t encoding = (uint32_t)random_below(&seed, UINT64_C(1) << 32);
+            assert_int_equal(field_table_get(&table, encoding), field_policy(&caps, encoding));
+        }
+    }
+}
+
 static void check_adjust(uint32_t field, uint64_t value, uint64_t expected)
 {
     const struct vmx_caps caps = everything();
@@ -282,6 +303,7 @@ static void values_are_adjusted(void **state)
     check_adjust(VMCS_GUEST_CR4, 0x20 | UINT64_C(1) << 40, 0x2020);
     check_adjust(VMCS_GUEST_IA32_EFER, UINT64_MAX, 0xd01);
     check_adjust(VMCS_GUEST_IA32_DEBUGCTL, 3, 3);
+    check_adjust(VMCS_GUEST_IA32_PAT, 0x0007040600070106, 0x0007040600070106);
     check_adjust(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE, 0);
     check_adjust(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT, 1);
     check_adjust(VMCS_GUEST_INTERRUPTIBILITY, 0xb, 0xb);
@@ -294,6 +316,7 @@ static void bad_values_are_refused(void **state)
     check_refused(VMCS_GUEST_ACTIVITY, ACTIVITY_SHUTDOWN);
     check_refused(VMCS_GUEST_ACTIVITY, ACTIVITY_WAIT_FOR_SIPI);
     check_refused(VMCS_GUEST_ACTIVITY, 4);
+    check_refused(VMCS_GUEST_IA32_PAT, 0x0007040600070206); // a reserved type
     check_refused(VMCS_GUEST_IA32_DEBUGCTL, 4);
     check_refused(VMCS_GUEST_IA32_DEBUGCTL, 1 << 6);  // TR: branch trace messages
     check_refused(VMCS_GUEST_IA32_DEBUGCTL, 1 << 14); // FREEZE_WHILE_SMM
@@ -334,6 +357,7 @@ int main(void)
         cmocka_unit_test(kinds_have_one_policy),
         cmocka_unit_test(what_is_no_field_is_absent),
         cmocka_unit_test(fields_come_with_their_capability),
+        cmocka_unit_test(the_table_agrees),
         cmocka_unit_test(values_are_adjusted),
         cmocka_unit_test(bad_values_are_refused),
         cmocka_unit_test(adjusting_is_idempotent),

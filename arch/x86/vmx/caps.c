@@ -30,6 +30,8 @@ static const struct need needs[] = {
     {offsetof(struct vmx_caps, exit), MAY_BE_1(9), "64-bit host"},
     {offsetof(struct vmx_caps, exit), MAY_BE_1(15), "acknowledge interrupt on exit"},
     {offsetof(struct vmx_caps, exit), MAY_BE_1(20) | MAY_BE_1(21), "save and load of IA32_EFER at exit"},
+    {offsetof(struct vmx_caps, exit), MAY_BE_1(18) | MAY_BE_1(19), "save and load of IA32_PAT at exit"},
+    {offsetof(struct vmx_caps, entry), MAY_BE_1(14), "load of IA32_PAT at entry"},
     {offsetof(struct vmx_caps, entry), MAY_BE_1(15), "load of IA32_EFER at entry"},
     {offsetof(struct vmx_caps, ept_vpid), UINT64_C(1) << 6, "EPT with 4 levels"},
     {offsetof(struct vmx_caps, ept_vpid), UINT64_C(1) << 14, "write-back EPT tables"},

@@ -28,7 +28,7 @@ struct control {
  *
  * Not free: what names physical memory (APIC virtualization, VMCS shadowing, PML, #VE, sub-pages, PASIDs, EPTP lists);
  * what needs a second set of tables (mode-based execute control); what loads a host or guest MSR that is not switched
- * both ways (PAT, PERF_GLOBAL_CTRL, BNDCFGS, PKRS, CET, Intel PT, LBR, UINV, FRED); SMM; PCONFIG, which changes the
+ * both ways (PERF_GLOBAL_CTRL, BNDCFGS, PKRS, CET, Intel PT, LBR, UINV, FRED); SMM; PCONFIG, which changes the
  * machine's keys.
  */
 static const struct control controls[] = {
@@ -60,13 +60,14 @@ static const struct control controls[] = {
     {
         .field = VMCS_EXIT_CONTROLS,
         .caps = offsetof(struct vmx_caps, exit),
-        .required = EXIT_HOST_64 | EXIT_ACK_INTERRUPT | EXIT_SAVE_EFER | EXIT_LOAD_EFER | EXIT_SAVE_DEBUG,
+        .required = EXIT_HOST_64 | EXIT_ACK_INTERRUPT | EXIT_SAVE_EFER | EXIT_LOAD_EFER | EXIT_SAVE_PAT |
+                    EXIT_LOAD_PAT | EXIT_SAVE_DEBUG,
         .forced = EXIT_SAVE_PREEMPTION_TIMER,
     },
     {
         .field = VMCS_ENTRY_CONTROLS,
         .caps = offsetof(struct vmx_caps, entry),
-        .required = ENTRY_LOAD_EFER | ENTRY_LOAD_DEBUG,
+        .required = ENTRY_LOAD_EFER | ENTRY_LOAD_PAT | ENTRY_LOAD_DEBUG,
         .free = ENTRY_LONG_MODE,
     },
 };
@@ -167,6 +168,23 @@ uint64_t vmx_guest_cr0(const struct vmx_caps *caps, uint64_t wanted)
 uint64_t vmx_guest_cr4(const struct vmx_caps *caps, uint64_t wanted)
 {
     return (wanted | caps->cr4_fixed0) & caps->cr4_fixed1;
+}
+
+bool vmx_pat_valid(uint64_t pat)
+{
+    const uint32_t types = 1u << 0 | 1u << 1 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7; // UC, WC, WT, WP, WB, UC-
+    for (unsigned i = 0; i < sizeof(pat); i++, pat >>= 8) {
+        if ((pat & 0xff) > 7 || (types >> (pat & 0xff) & 1) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void vmx_settle_mode(struct vmx_mode *mode)
+{
+    mode->efer = vmx_guest_efer(VMX_EFER_ALL, mode->cr0, mode->efer);
+    mode->entry = (mode->efer & EFER_LMA) != 0 ? mode->entry | ENTRY_LONG_MODE : mode->entry & ~ENTRY_LONG_MODE;
 }
 
 uint64_t vmx_guest_efer(uint64_t supported, uint64_t cr0, uint64_t wanted)

@@ -43,6 +43,16 @@ uint64_t vmx_guest_cr0(const struct vmx_caps *caps, uint64_t wanted);
 uint64_t vmx_guest_cr4(const struct vmx_caps *caps, uint64_t wanted);
 /// A guest's IA32_EFER: of the supported bits only, and LMA exactly when LME and CR0.PG are set (SDM Vol. 3A 9.8.5).
 uint64_t vmx_guest_efer(uint64_t supported, uint64_t cr0, uint64_t wanted);
+/// What decides whether a guest is in IA-32e mode: CR0, IA32_EFER, the VM-entry controls.
+struct vmx_mode {
+    uint64_t cr0, efer;
+    uint32_t entry;
+};
+/// Makes EFER.LMA and "IA-32e mode guest" what CR0.PG and EFER.LME make of them, as entry demands (SDM Vol. 3C 27.3.1.1: LMA equals the
+/// control, and LME when CR0.PG is 1; the control needs CR0.PG).
+void vmx_settle_mode(struct vmx_mode *mode);
+/// Whether each of IA32_PAT's eight fields is a memory type, and not a reserved one (SDM Vol. 3A 12.12.2). Entry would refuse it.
+bool vmx_pat_valid(uint64_t pat);
 /// IA32_EFER's bits that Intel processors with VMX have; NXE may be missing where firmware switched it off.
 #define VMX_EFER_ALL UINT64_C(0xd01)
 

@@ -3,6 +3,7 @@
 
 #include <polyvisor/format.h>
 
+#include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/entry_rules.h"
 
 void vmx_entry_snapshot(struct vmx_entry_state *state, bool (*read)(uint32_t field, uint64_t *value))
@@ -73,14 +74,8 @@ bool vmx_rule_32_bits(struct check *c, enum vmcs_field field)
 
 bool vmx_rule_pat(struct check *c, enum vmcs_field field)
 {
-    const uint32_t types = 1u << 0 | 1u << 1 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7; // UC, WC, WT, WP, WB, UC-
-    uint64_t pat = get(c, field);
-    bool valid = true;
-    for (unsigned i = 0; i < 8; i++) {
-        uint32_t type = (uint32_t)(pat >> 8 * i) & 0xff;
-        valid = valid && type < 8 && (types >> type & 1) != 0;
-    }
-    return vmx_rule(c, valid, field, "each of the 8 bytes must be 0 (UC), 1 (WC), 4 (WT), 5 (WP), 6 (WB) or 7 (UC-)");
+    return vmx_rule(c, vmx_pat_valid(get(c, field)), field,
+                    "each of the 8 bytes must be 0 (UC), 1 (WC), 4 (WT), 5 (WP), 6 (WB) or 7 (UC-)");
 }
 
 bool vmx_rule_cet(struct check *c, enum vmcs_field s_cet, enum vmcs_field ssp_table)

@@ -126,7 +126,7 @@ static const struct {
     {VMCS_XSS_EXITING_BITMAP, VMCS_ENCLS_EXITING_BITMAP, FIELD_PLAIN},
     {VMCS_ENCLV_EXITING_BITMAP, VMCS_ENCLV_EXITING_BITMAP, FIELD_PLAIN},
     {VMCS_GUEST_IA32_DEBUGCTL, VMCS_GUEST_IA32_DEBUGCTL, FIELD_PLAIN},
-    {VMCS_GUEST_IA32_EFER, VMCS_GUEST_IA32_EFER, FIELD_PLAIN},
+    {VMCS_GUEST_IA32_PAT, VMCS_GUEST_IA32_EFER, FIELD_PLAIN},
     {VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE3, FIELD_PLAIN},
     {VMCS_PIN_CONTROLS, VMCS_PRIMARY_CONTROLS, FIELD_CONTROL},
     {VMCS_EXCEPTION_BITMAP, VMCS_CR3_TARGET_COUNT, FIELD_PLAIN},
@@ -155,6 +155,16 @@ enum field_policy field_policy(const struct vmx_caps *caps, uint32_t encoding)
         }
     }
     return FIELD_DENIED;
+}
+
+void field_table_fill(struct field_table *table, const struct vmx_caps *caps)
+{
+    size_t count;
+    const struct vmcs_field_info *fields = vmcs_fields(&count);
+    *table = (struct field_table){0}; // FIELD_ABSENT
+    for (size_t i = 0; i < count; i++) {
+        table->policy[field_slot(fields[i].encoding)] = (uint8_t)field_policy(caps, fields[i].encoding);
+    }
 }
 
 /* ---- values ---- */
@@ -194,6 +204,8 @@ bool field_policy_adjust(const struct vmx_caps *caps, uint32_t encoding, uint64_
     case VMCS_GUEST_IA32_EFER:
         *value &= VMX_EFER_ALL;
         return true;
+    case VMCS_GUEST_IA32_PAT:
+        return vmx_pat_valid(*value);
     case VMCS_GUEST_IA32_DEBUGCTL:
         return (*value & ~DEBUGCTL_ALLOWED) == 0;
     case VMCS_GUEST_ACTIVITY:

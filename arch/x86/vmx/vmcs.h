@@ -45,7 +45,8 @@ static inline void vmcs_write(enum vmcs_field field, uint64_t value)
     }
 }
 
-/// VMREAD of a field that this processor may not have. False: it has not.
+/// VMREAD of a field that this processor may not have. False: it has not, and the VMCS's VM-instruction error says so from now on:
+/// for a field that somebody else named, vmx_read_any.
 static inline bool vmcs_try_read(uint32_t field, uint64_t *value)
 {
     vmx_count(1);

@@ -6,6 +6,7 @@
 #include "arch/x86/core.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/registers.h"
+#include "arch/x86/vmx/bitmaps.h"
 #include "arch/x86/vmx/caps.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/vmcs.h"
@@ -16,40 +17,9 @@ uint64_t vmcs_default_msr_bitmap, vmcs_default_io_bitmap;
 extern void vmx_exit_entry(void);
 extern void sysenter_entry(void);
 
-enum { BITMAP_READ_HIGH = 1024, BITMAP_WRITE_LOW = 2048, BITMAP_WRITE_HIGH = 3072 }; // SDM Vol. 3C 25.6.9
-
-/// Lets guests read, perhaps also write, an MSR of the upper range without an exit.
-static void open_high_msr(uint8_t *bitmap, uint32_t msr, bool write)
-{
-    uint32_t n = msr & 0x1fff;
-    bitmap[BITMAP_READ_HIGH + n / 8] &= (uint8_t)~(1u << n % 8);
-    if (write) {
-        bitmap[BITMAP_WRITE_HIGH + n / 8] &= (uint8_t)~(1u << n % 8);
-    }
-}
-
-static void open_low_msr(uint8_t *bitmap, uint32_t msr)
-{
-    bitmap[msr / 8] &= (uint8_t)~(1u << msr % 8);
-    bitmap[BITMAP_WRITE_LOW + msr / 8] &= (uint8_t)~(1u << msr % 8);
-}
-
 void vmcs_setup_init(uint64_t msr_bitmap, uint64_t io_bitmap)
 {
-    // What VM entry and exit switch, and what a register file holds: a guest changes only its own. Writes of the latter exit where
-    // that spares reading them back at every switch; KERNEL_GS_BASE changes without a WRMSR, by SWAPGS.
-    static const uint32_t switched[] = {MSR_EFER, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE};
-    static const uint32_t kept[] = {MSR_STAR, MSR_LSTAR, MSR_SFMASK, MSR_TSC_AUX};
-    uint8_t *msrs = phys_to_virt(msr_bitmap);
-    memset(msrs, 0xff, PAGE_SIZE);
-    for (uint32_t i = 0; i < sizeof(switched) / sizeof(switched[0]); i++) {
-        open_high_msr(msrs, switched[i], true);
-        open_high_msr(msrs, kept[i], false);
-    }
-    _Static_assert(sizeof(switched) == sizeof(kept), "one loop");
-    for (uint32_t msr = MSR_SYSENTER_CS; msr <= MSR_SYSENTER_EIP; msr++) {
-        open_low_msr(msrs, msr);
-    }
+    msr_bitmap_init(phys_to_virt(msr_bitmap));
     memset(phys_to_virt(io_bitmap), 0xff, PAGE_SIZE);
     vmcs_default_msr_bitmap = msr_bitmap;
     vmcs_default_io_bitmap = io_bitmap;
@@ -117,6 +87,7 @@ static void write_guest_after_init(void)
     vmcs_write(VMCS_CR4_GUEST_HOST_MASK, vmx_cr4_mask(0));
     vmcs_write(VMCS_CR4_READ_SHADOW, 0);
     vmcs_write(VMCS_GUEST_IA32_EFER, 0);
+    vmcs_write(VMCS_GUEST_IA32_PAT, PAT_RESET); // a power-up's; INIT would leave it as it is
     vmcs_write(VMCS_GUEST_DR7, 0x400);
     vmcs_write(VMCS_GUEST_IA32_DEBUGCTL, 0);
     vmcs_write(VMCS_GUEST_RIP, 0xfff0);
@@ -164,6 +135,7 @@ void vmcs_setup_host(const struct core *core, uint64_t root)
     vmcs_write(VMCS_HOST_SYSENTER_ESP, (uint64_t)core->main_stack);
     vmcs_write(VMCS_HOST_SYSENTER_EIP, (uint64_t)sysenter_entry);
     vmcs_write(VMCS_HOST_IA32_EFER, cpu_rdmsr(MSR_EFER));
+    vmcs_write(VMCS_HOST_IA32_PAT, PAT_RESET);
     vmcs_write(VMCS_HOST_RSP, (uint64_t)core->main_stack);
     vmcs_write(VMCS_HOST_RIP, (uint64_t)vmx_exit_entry);
 }

@@ -11,10 +11,12 @@
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/entry_check.h"
 #include "arch/x86/vmx/feature_control.h"
+#include "arch/x86/vmx/field_policy.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "vmm/panic.h"
 
 struct vmx_caps vmx_caps;
+struct field_table vmx_fields;
 uint32_t vmx_timer_shift;
 static bool ready;
 
@@ -89,6 +91,7 @@ static bool check_caps(struct core *core)
     }
     if (core->bsp) {
         vmx_caps = caps;
+        field_table_fill(&vmx_fields, &caps);
         vmx_timer_shift = (uint32_t)(caps.misc & VMX_MISC_TIMER_SHIFT);
         return true;
     }
@@ -166,6 +169,11 @@ struct vmx_processor vmx_processor(void)
         .efer = VMX_EFER_ALL,
         .debugctl = DEBUGCTL_ALL,
     };
+}
+
+bool vmx_read_any(uint32_t field, uint64_t *value)
+{
+    return field_table_get(&vmx_fields, field) != FIELD_ABSENT && vmcs_try_read(field, value);
 }
 
 void vmx_failed(const char *instruction, uint64_t operand, uint64_t value)

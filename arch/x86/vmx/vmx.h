@@ -9,11 +9,16 @@
 struct core;
 struct vmx_processor;
 struct vmx_caps;
+struct field_table;
 
 enum { VMX_REGION_SIZE = 4096 }; // VMXON region and VMCS: at most that (SDM Vol. 3D A.1)
 
 /// Capabilities that all cores in VMX operation share; valid when vmx_ready().
 extern struct vmx_caps vmx_caps;
+/// What field_policy says of them.
+extern struct field_table vmx_fields;
+/// VMREAD of any field, also one that the processor has not: false.
+bool vmx_read_any(uint32_t field, uint64_t *value);
 
 /// Checks this core and executes VMXON; core->vmxon_region must be a page. On false core->state is PV_CORE_NO_VMX and
 /// core->why tells. The bootstrap processor goes first; the others are compared with it.

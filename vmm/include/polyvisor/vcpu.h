@@ -49,9 +49,9 @@ enum pv_vcpu_syscall {
     /// (vcpu): PV_ERR_STATE while it runs, or while others share its register file.
     PV_SYS_VCPU_DESTROY = 17,
     /// (vcpu, struct pv_vmcs_entry *, count): reads or writes VMCS fields one after another; each entry's status
-    /// tells. Result: how many succeeded. Host-state fields do not exist here; fields that hold physical addresses
-    /// take pool offsets; controls are sanitised (reading gives what is in force). The vcpu must be the caller's
-    /// core's and not run.
+    /// tells. Result: how many succeeded. Host-state fields and fields that hold physical addresses are denied;
+    /// controls are sanitised (reading gives what is in force). EFER.LMA and "IA-32e mode guest" always follow from
+    /// CR0.PG and EFER.LME. The vcpu must be the caller's core's and not run.
     PV_SYS_VMCS_READ = 18,
     PV_SYS_VMCS_WRITE = 19,
     /// (vcpu, struct pv_cpuid_entry *, count): what CPUID answers without leaving the multiplexer. Leaves not in the
@@ -61,7 +61,7 @@ enum pv_vcpu_syscall {
     /// delivered (unless granted).
     PV_SYS_VCPU_MSRS = 21,
     /// (vcpu, first, count, enum pv_grant): lets the guest use MSRs, or ports, itself: only what the configuration
-    /// grants.
+    /// grants, and MSRs that each guest has of its own and that are open from the beginning (docs/vmx.md).
     PV_SYS_MSR_ALLOW = 22,
     PV_SYS_IO_ALLOW = 23,
     PV_SYSCALL_COUNT = 24,
