@@ -26,6 +26,15 @@ void level1_work_out(const struct level1 *l1, struct level1_entity *entity)
     entity->debt = (int64_t)(LEVEL1_MAX_DEBT * (turn > l1->slice ? turn : l1->slice));
 }
 
+/// Works out the numbers anew, and keeps the credit within what they allow: turns that were earned, or debts that were
+/// made, when turns were longer would count as many turns now, and keep the others (or the entity) waiting for all of them.
+static void change_numbers(const struct level1 *l1, struct level1_entity *entity)
+{
+    level1_work_out(l1, entity);
+    int64_t lowest = -entity->debt * LEVEL1_UNITS;
+    entity->credit = entity->credit > entity->due ? entity->due : entity->credit < lowest ? lowest : entity->credit;
+}
+
 uint64_t level1_turn(const struct level1 *l1, const struct level1_entity *entity)
 {
     struct level1_entity worked_out = *entity;
@@ -82,7 +91,7 @@ void level1_wake(struct level1 *l1, struct level1_entity *entity)
 {
     if (!entity->where) {
         entity->where = l1;
-        level1_work_out(l1, entity);
+        change_numbers(l1, entity); // weight and slice may be others than when it went to sleep
         level1_enqueue(l1, entity);
     }
 }
@@ -125,7 +134,7 @@ void level1_set_weight(struct level1_entity *entity, uint32_t weight)
 {
     entity->weight = weight;
     if (entity->where) {
-        level1_work_out(entity->where, entity);
+        change_numbers(entity->where, entity);
     }
 }
 
@@ -134,11 +143,12 @@ void level1_set_slice(struct level1 *l1, uint64_t slice)
     l1->slice = slice < LEVEL1_MIN_SLICE ? LEVEL1_MIN_SLICE : slice;
     l1->remnant = (int64_t)(l1->slice / LEVEL1_REMNANT);
     if (l1->current) {
-        level1_work_out(l1, l1->current);
+        change_numbers(l1, l1->current);
+        l1->left = l1->left < l1->current->turn ? l1->left : l1->current->turn;
     }
     for (uint32_t i = 0; i < LEVEL1_ROUNDS; i++) {
         for (struct level1_link *e = l1->rounds[i].next; e != &l1->rounds[i]; e = e->next) {
-            level1_work_out(l1, (struct level1_entity *)e);
+            change_numbers(l1, (struct level1_entity *)e);
         }
     }
 }

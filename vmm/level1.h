@@ -118,7 +118,8 @@ void level1_charge(struct level1 *l1, struct level1_entity *entity, uint64_t tic
 /// latest (under frame also when idle), or LEVEL1_NO_END. To be asked again, too, when an entity woke or went to sleep.
 struct level1_entity *level1_pick(struct level1 *l1, uint64_t now, uint64_t *end);
 
-/// New numbers at run time. Credit earned before is kept.
+/// New numbers at run time. Credit earned before is kept as far as it is worth a turn, debts as far as such could be made
+/// now. A new slice cuts the present turn; a new weight counts from the next turn on.
 void level1_set_weight(struct level1_entity *entity, uint32_t weight);
 void level1_set_slice(struct level1 *l1, uint64_t slice);
 /// Change of policy. use_frame: the table's first frame begins at `start`; before that the core is idle. False, and

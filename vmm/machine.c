@@ -273,7 +273,7 @@ void machine_configure(void)
         log_line("configuration: not used; only the monitor runs");
         use_built_in();
     }
-    machine.slice_ticks = tsc_hz() / 1000000 * machine.config.slice_us;
+    machine.slice_ticks = cpu_scale(machine.config.slice_us, tsc_hz(), 1000000);
 }
 
 /* ---- the end ---- */

@@ -50,7 +50,9 @@ void message_receive(void)
     while (in_order) {
         struct message *m = in_order;
         in_order = m->next;
-        __atomic_store_n(&m->queued, false, __ATOMIC_RELEASE);
+        // An exchange, as it is a full barrier: whoever finds the message queued and leaves it at that has done before what
+        // it is about, and run() below must see it. A plain store could still wait in this core's store buffer while run() reads.
+        (void)__atomic_exchange_n(&m->queued, false, __ATOMIC_SEQ_CST);
         m->run(m);
     }
 }

@@ -205,6 +205,63 @@ static void weight_and_slice_change_at_run_time(void **state)
     assert_int_equal(level1_turn(&l1, &entities[0]), LEVEL1_MIN_QUANTUM);
 }
 
+/// Turns of 1 s and 10 s become turns of 1 ms and 10 ms in the middle of one: what was earned and owed before keeps nobody
+/// waiting longer than the new turns do.
+static void shorter_slice_counts_at_once(void **state)
+{
+    enum { LONG = 1000, COUNT = 4, TURNS = 400 };
+    const uint32_t weights[COUNT] = {100, 1000, 100, 300};
+    const uint64_t round = (1 + 10 + 1 + 3) * SLICE; // everybody's new turn
+    uint64_t now = 0, end, ran[COUNT] = {0}, waits_since[COUNT];
+    struct level1_entity *entity;
+
+    (void)state;
+    level1_set_slice(&l1, LONG * SLICE);
+    add(COUNT, weights);
+    for (unsigned i = 0; i < 7; i++) { // 3 is deep in debt, the others have earned their next turns
+        entity = level1_pick(&l1, now, &end);
+        level1_charge(&l1, entity, (end - now) * (entity == &entities[3] ? 9 : 1));
+        now = end;
+    }
+    entity = level1_pick(&l1, now, &end);
+    level1_charge(&l1, entity, 1);
+    level1_set_slice(&l1, SLICE);
+    assert_ptr_equal(level1_pick(&l1, now, &end), entity);
+    assert_true(end - now <= (uint64_t)entity->turn);
+    for (unsigned i = 0; i < COUNT; i++)
+        waits_since[i] = now;
+    for (unsigned turns = 0; turns < TURNS; turns++) {
+        unsigned i = (unsigned)(level1_pick(&l1, now, &end) - entities);
+        assert_true(end - now <= level1_turn(&l1, &entities[i]));
+        assert_true(now - waits_since[i] <= (i == 3 ? LEVEL1_MAX_DEBT + 2 : 2) * round);
+        level1_charge(&l1, &entities[i], end - now);
+        ran[i] += end - now;
+        now = waits_since[i] = end;
+    }
+    for (unsigned i = 0; i < 3; i++) // 3 has paid its debt meanwhile
+        assert_in_range(ran[i] / weights[i], ran[0] / weights[0] * 98 / 100, ran[0] / weights[0] * 102 / 100);
+}
+
+/// 16 long turns owed do not become hundreds of short ones, when the entity gets a smaller weight in its sleep.
+static void debt_shrinks_with_the_turn(void **state)
+{
+    uint64_t now = 0, end;
+    unsigned others = 0;
+
+    (void)state;
+    add(2, (const uint32_t[]){1000, 100});
+    assert_ptr_equal(level1_pick(&l1, now, &end), &entities[0]);
+    level1_charge(&l1, &entities[0], 1000000 * SLICE); // owes 160 slices
+    level1_sleep(&l1, &entities[0]);
+    level1_set_weight(&entities[0], 100);
+    level1_wake(&l1, &entities[0]);
+    while (level1_pick(&l1, now, &end) == &entities[1]) {
+        level1_charge(&l1, &entities[1], SLICE);
+        others++;
+    }
+    assert_in_range(others, LEVEL1_MAX_DEBT, LEVEL1_MAX_DEBT + 1);
+}
+
 /* ---- frame ---- */
 
 static void expect_slot(uint64_t now, const struct level1_entity *entity, uint64_t expected_end)
@@ -331,6 +388,8 @@ int main(void)
         TEST(unused_turn_is_carried),
         TEST(tiny_rests_are_not_run),
         TEST(weight_and_slice_change_at_run_time),
+        TEST(shorter_slice_counts_at_once),
+        TEST(debt_shrinks_with_the_turn),
         TEST(frame_by_hand),
         TEST(entity_moves_to_another_core),
         TEST(frame_refuses_bad_tables),
