@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Source: Linux, Documentation/x86/boot.rst and zero-page.rst; arch/x86/include/uapi/asm/bootparam.h for offsets.
+#include "layout.h"
+
+#include <polyvisor/format.h>
+#include <polyvisor/string.h>
+
+enum { PAGE = 4096, MEGABYTE = 1 << 20 };
+
+/// Offsets in struct boot_params.
+enum {
+    ACPI_RSDP_ADDR = 0x070,
+    E820_ENTRIES = 0x1e8,
+    TYPE_OF_LOADER = 0x210,
+    RAMDISK_IMAGE = 0x218,
+    RAMDISK_SIZE = 0x21c,
+    CMD_LINE_PTR = 0x228,
+    E820_TABLE = 0x2d0,
+};
+
+enum { LOADER_UNDEFINED = 0xff, E820_RAM = 1, E820_RESERVED = 2, E820_ENTRY = 20 };
+
+static bool refuse(char *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool refuse(char *why, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    pv_vsnprintf(why, BZIMAGE_WHY, format, args);
+    va_end(args);
+    return false;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t alignment)
+{
+    return (value + alignment - 1) / alignment * alignment;
+}
+
+/// Where it prefers to be, or at the lowest place where it fits.
+static bool place_kernel(const struct bzimage *image, struct layout *layout)
+{
+    uint64_t need = image->needed > image->size ? image->needed : image->size;
+    layout->kernel = image->preferred;
+    if (layout->kernel >= LAYOUT_HIGH && layout->kernel <= layout->ram && need <= layout->ram - layout->kernel)
+        return true;
+    if (!image->relocatable)
+        return false;
+    layout->kernel = round_up(LAYOUT_HIGH, image->alignment);
+    return layout->kernel <= layout->ram && need <= layout->ram - layout->kernel;
+}
+
+/// As high as possible, so that it is out of the way of the kernel's early allocations.
+static bool place_initrd(const struct bzimage *image, struct layout *layout)
+{
+    const uint64_t need = image->needed > image->size ? image->needed : image->size;
+    uint64_t end = layout->ram;
+    if (image->initrd_last != 0 && end > image->initrd_last + 1)
+        end = image->initrd_last + 1;
+    layout->initrd = 0;
+    if (layout->initrd_size == 0)
+        return true;
+    if (layout->initrd_size > end)
+        return false;
+    layout->initrd = (end - layout->initrd_size) / PAGE * PAGE;
+    return layout->initrd >= layout->kernel + need;
+}
+
+bool layout_make(const struct bzimage *image, uint64_t ram, uint64_t initrd_size, size_t cmdline_size,
+                 struct layout *layout, char *why)
+{
+    *layout = (struct layout){.ram = ram, .initrd_size = initrd_size, .cmdline_size = (uint32_t)cmdline_size};
+    if (ram < LAYOUT_RAM_MIN || ram > LAYOUT_RAM_MAX)
+        return refuse(why, "the guest would have %luM of memory, expected 32M to 3072M",
+                      (unsigned long)(ram / MEGABYTE));
+    if (cmdline_size > image->cmdline_max || cmdline_size >= LAYOUT_CMDLINE_MAX)
+        return refuse(why, "the command line has %zu bytes, this kernel takes %u", cmdline_size, image->cmdline_max);
+    if (!place_kernel(image, layout))
+        return refuse(why, "the kernel needs %luM from %#lx on, the guest has %luM",
+                      (unsigned long)(image->needed / MEGABYTE + 1), (unsigned long)layout->kernel,
+                      (unsigned long)(ram / MEGABYTE));
+    if (!place_initrd(image, layout))
+        return refuse(why, "no room for the initrd (%luK) above the kernel in %luM",
+                      (unsigned long)(initrd_size / 1024), (unsigned long)(ram / MEGABYTE));
+    return true;
+}
+
+static void put(uint8_t *params, size_t offset, size_t bytes, uint64_t value)
+{
+    for (size_t i = 0; i < bytes; i++)
+        params[offset + i] = (uint8_t)(value >> (8 * i));
+}
+
+static void add_memory(uint8_t *params, uint64_t start, uint64_t end, uint32_t type)
+{
+    const size_t at = E820_TABLE + (size_t)params[E820_ENTRIES]++ * E820_ENTRY;
+    put(params, at, 8, start);
+    put(params, at + 8, 8, end - start);
+    put(params, at + 16, 4, type);
+}
+
+void layout_params(const struct layout *layout, const struct bzimage *image, const void *file, void *page)
+{
+    uint8_t *params = page;
+    memset(params, 0, LAYOUT_PARAMS_SIZE);
+    memcpy(params + BZIMAGE_HEADER, (const uint8_t *)file + BZIMAGE_HEADER, image->header_end - BZIMAGE_HEADER);
+    put(params, TYPE_OF_LOADER, 1, LOADER_UNDEFINED);
+    put(params, RAMDISK_IMAGE, 4, layout->initrd);
+    put(params, RAMDISK_SIZE, 4, layout->initrd_size);
+    put(params, CMD_LINE_PTR, 4, LAYOUT_CMDLINE);
+    put(params, ACPI_RSDP_ADDR, 8, LAYOUT_ACPI);
+    add_memory(params, 0, LAYOUT_LOW_END, E820_RAM);
+    add_memory(params, LAYOUT_LOW_END, 0xa0000, E820_RESERVED);
+    add_memory(params, LAYOUT_ACPI, LAYOUT_ACPI + LAYOUT_ACPI_SIZE, E820_RESERVED);
+    add_memory(params, LAYOUT_HIGH, layout->ram, E820_RAM);
+}
