@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Accesses to control registers that exit: of CR0 where CD, NW or NE differ from what the guest has seen, of CR4 where
+// VMXE does, and all of CR8. Source: SDM Vol. 3C table 28-3; Vol. 3A 2.5 for the checks.
+#include "machine.h"
+
+enum { QUALIFICATION_NUMBER = 15, TYPE_SHIFT = 4, TYPE_MASK = 3, TYPE_MOV_TO = 0, TYPE_MOV_FROM = 1, GPR_SHIFT = 8 };
+enum { CR0_PE = 1, CR0_NW = 1 << 29, CR0_CD = 1 << 30, CR4_PAE = 1 << 5, CR4_VMXE = 1 << 13, EFER_LME = 1 << 8 };
+#define CR0_PG (UINT64_C(1) << 31)
+
+static uint64_t read_gpr(const struct pv_vcpu_state *state, uint32_t number)
+{
+    return number == PV_RSP ? state->rsp : state->gpr[number];
+}
+
+/// The checks that the processor would make, as far as the exit came before them.
+static bool cr0_valid(const struct pv_vcpu_state *state, uint64_t value)
+{
+    const bool starts_paging = (value & CR0_PG) != 0 && (state->cr0 & CR0_PG) == 0;
+    if (value > UINT32_MAX || ((value & CR0_PG) != 0 && (value & CR0_PE) == 0) ||
+        ((value & CR0_NW) != 0 && (value & CR0_CD) == 0))
+        return false;
+    return !starts_paging || (state->efer & EFER_LME) == 0 || (state->cr4 & CR4_PAE) != 0;
+}
+
+static void write_cr(struct cpu *cpu, uint32_t number, uint64_t value)
+{
+    struct pv_vcpu_state *state = cpu->vcpu.state;
+    if (number == 0 && cr0_valid(state, value)) {
+        state->cr0 = value;
+        state->dirty |= PV_GROUP_CONTROL; // EFER.LMA follows
+        pv_skip_instruction(state);
+    } else {
+        cpu_raise_gp(cpu); // CR4.VMXE: there is no VMX
+    }
+}
+
+void cr_handle_exit(struct cpu *cpu)
+{
+    struct pv_vcpu_state *state = cpu->vcpu.state;
+    const uint64_t q = state->exit_qualification;
+    const uint32_t number = q & QUALIFICATION_NUMBER, type = q >> TYPE_SHIFT & TYPE_MASK, gpr = q >> GPR_SHIFT & 15;
+    if (type == TYPE_MOV_TO && (number == 0 || number == 4))
+        write_cr(cpu, number, read_gpr(state, gpr));
+    else
+        cpu_fail(cpu, "access to a control register, qualification %#lx", q);
+}

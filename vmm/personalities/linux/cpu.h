@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/// A virtual processor: a vcpu, its interrupts, and what becomes of its exits.
+#ifndef POLYVISOR_LINUX_CPU_H
+#define POLYVISOR_LINUX_CPU_H
+
+#include "cpuid.h"
+#include "msr.h"
+#include "vcpu.h"
+
+/// Whose interrupt stands in the state page's inject slot.
+enum cpu_offer { OFFER_NONE, OFFER_PIC };
+
+struct cpu {
+    struct pv_vcpu vcpu;
+    uint32_t index; ///< also the number of its agent
+    bool halted;
+    bool stopped; ///< will never run again
+    struct msr_file msrs;
+    enum cpu_offer offer;
+    uint32_t offered; ///< the PIC's input
+};
+
+/// Makes the vcpu on this agent.
+int64_t cpu_create(struct cpu *cpu, uint32_t index);
+
+/// Runs it until the machine ends.
+void cpu_loop(struct cpu *cpu);
+
+/// Makes it look at its interrupts, wherever it is. From any agent, with the lock held.
+void cpu_wake(const struct cpu *cpu);
+
+/// Something that cannot go on: says what, with the registers, and ends the machine.
+void cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/// #GP(0) and #UD instead of the instruction.
+void cpu_raise_gp(struct cpu *cpu);
+void cpu_raise_ud(struct cpu *cpu);
+
+/// What CPUID tells it.
+struct cpuid_machine cpu_cpuid_view(const struct cpu *cpu);
+
+/// exits.c: handles the exit in the state page.
+void cpu_handle_exit(struct cpu *cpu);
+/// control_registers.c: MOV to and from CR0, CR4, CR8, as far as they exit.
+void cr_handle_exit(struct cpu *cpu);
+
+#endif

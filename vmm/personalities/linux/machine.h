@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The virtual PC: memory, devices, processors, and the lock that all of them share.
+#ifndef POLYVISOR_LINUX_MACHINE_H
+#define POLYVISOR_LINUX_MACHINE_H
+
+#include <stdatomic.h>
+
+#include "console.h"
+#include "cpu.h"
+#include "devices/pic.h"
+#include "devices/pit.h"
+#include "devices/uart.h"
+#include "layout.h"
+
+enum { MAX_CPUS = 16 };
+
+struct machine {
+    const struct pv_info *info;
+    struct pv_guest_memory memory;
+    struct layout layout;
+    struct console console;
+    struct uart uart;
+    struct pic pic;
+    struct pit pit;
+    struct cpu cpus[MAX_CPUS];
+    uint32_t cpu_count;
+    _Atomic bool locked; ///< held by an agent while it is not inside its guest
+    _Atomic bool ended;
+    int exit_code;
+};
+
+extern struct machine machine;
+
+/// Loads the kernel and makes the devices; on agent 0. NULL, or what is wrong.
+const char *machine_make(const struct pv_info *info);
+
+void machine_lock(void);
+void machine_unlock(void);
+
+/// Ends the personality: power-off, or something that cannot go on.
+void machine_end(int code);
+
+/// Lets devices do what time has brought, and takes console input. Returns when it has to be called next (TSC).
+uint64_t machine_poll(uint64_t now);
+
+/// ports.c: accesses to I/O ports of 1, 2 or 4 bytes.
+uint32_t port_read(uint16_t port, uint32_t size);
+void port_write(uint16_t port, uint32_t size, uint32_t value);
+
+#endif
