@@ -173,14 +173,13 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
     if (needs_more(core, vcpu)) {
         return vcpu_run_slowly(agent, vcpu);
     }
-    if (core->current_vcpu != vcpu) {
-        if (!can_switch(core, vcpu)) {
-            return vcpu_run_slowly(agent, vcpu);
-        }
+    if (core->current_vcpu == vcpu && core->loaded_registers == vcpu->registers) {
+        cpu_write_cr2(vcpu->registers->cr2);
+    } else if (can_switch(core, vcpu)) {
         core_set_guest(core, vcpu, vcpu->gprs);
         load_guest(core, vcpu, core->loaded_registers);
     } else {
-        cpu_write_cr2(vcpu->registers->cr2);
+        return vcpu_run_slowly(agent, vcpu);
     }
     uint64_t now = core->stamp, horizon = core->horizon;
     vcpu_arm_timer_in(vcpu, now, ticks_left(vcpu, horizon > now ? horizon - now : 0));

@@ -86,7 +86,6 @@ static inline void vcpu_leave_run(struct agent *agent, struct core *core, struct
 static inline void vcpu_load(struct core *core, struct vcpu *vcpu)
 {
     vcpu_make_current(core, vcpu);
-    core_set_guest(core, vcpu, vcpu->gprs);
     if (core->loaded_registers != vcpu->registers) {
         vcpu_swap_registers(core, vcpu->registers);
     }
