@@ -22,22 +22,45 @@ void pv_zero_pages(void *pages, uint64_t bytes)
     __asm__ volatile("rep stosq" : "+D"(pages), "+c"(words) : "a"(UINT64_C(0)) : "memory");
 }
 
+/// How much of the pool is handed out: pages below (low half), pages at the end (high half).
+static _Atomic uint64_t handed_out;
+
+enum { PAGES_BITS = 32 };
+
+/// Where `pages` would come to lie, with `taken` handed out: at the end when they are aligned to more than a page, so that
+/// nothing is lost between them and single pages. Updates `taken`. PV_POOL_FULL: no room.
+static uint64_t place(uint64_t pool_pages, uint64_t pages, uint64_t alignment, uint64_t *taken)
+{
+    const uint64_t low = (uint32_t)*taken, end = pool_pages - (*taken >> PAGES_BITS);
+    if (pages > end - low)
+        return PV_POOL_FULL;
+    if (alignment == 1) {
+        *taken += pages;
+        return low;
+    }
+    const uint64_t start = (end - pages) & ~(alignment - 1);
+    if (start < low)
+        return PV_POOL_FULL;
+    *taken = low | (pool_pages - start) << PAGES_BITS;
+    return start;
+}
+
 uint64_t pv_pool_alloc(uint64_t bytes, uint64_t alignment)
 {
-    static _Atomic uint64_t next;
     const struct pv_info *info = info_page();
-    uint64_t seen = atomic_load(&next);
-    uint64_t start;
+    const uint64_t pool_pages = info->pool_size / PV_PAGE_SIZE;
     if (bytes > info->pool_size || alignment > info->pool_size)
         return PV_POOL_FULL;
-    bytes = (bytes + PV_PAGE_SIZE - 1) & ~(uint64_t)(PV_PAGE_SIZE - 1);
+    const uint64_t pages = (bytes + PV_PAGE_SIZE - 1) / PV_PAGE_SIZE;
+    uint64_t seen = atomic_load(&handed_out), taken, start;
     do {
-        start = (seen + alignment - 1) & ~(alignment - 1);
-        if (start > info->pool_size || bytes > info->pool_size - start)
+        taken = seen;
+        start = place(pool_pages, pages, alignment / PV_PAGE_SIZE, &taken);
+        if (start == PV_POOL_FULL)
             return PV_POOL_FULL;
-    } while (!atomic_compare_exchange_weak(&next, &seen, start + bytes));
-    pv_zero_pages(pv_pool_pointer(start), bytes);
-    return start;
+    } while (!atomic_compare_exchange_weak(&handed_out, &seen, taken));
+    pv_zero_pages(pv_pool_pointer(start * PV_PAGE_SIZE), pages * PV_PAGE_SIZE);
+    return start * PV_PAGE_SIZE;
 }
 
 /* ---- guests ---- */

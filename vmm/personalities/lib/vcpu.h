@@ -105,7 +105,7 @@ static inline int64_t pv_io_allow(uint64_t vcpu, uint32_t first, uint32_t count,
     return pv_syscall(PV_SYS_IO_ALLOW, vcpu, first, count, grant, 0);
 }
 
-/* ---- the pool: handed out from its beginning, never given back ---- */
+/* ---- the pool: handed out from both ends, never given back ---- */
 
 enum { PV_PAGE_SIZE = 4096, PV_LARGE_PAGE_SIZE = 2 << 20 };
 #define PV_POOL_FULL UINT64_MAX ///< what pv_pool_alloc answers when nothing is left
