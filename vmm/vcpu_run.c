@@ -92,7 +92,7 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
         vmx_vmptrld(&vcpu->vmcs);
         core->current_vcpu = vcpu;
         core_set_guest(core, vcpu, vcpu->gprs); // vcpu_run of the current vcpu need not do it again
-        if (vcpu->host_core != core) { // it has moved
+        if (vcpu->host_core != core) {          // it has moved
             vmcs_setup_host(core, vcpu->owner->root);
             vcpu->host_core = core;
         }
