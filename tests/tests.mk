@@ -67,4 +67,4 @@ lint-cppcheck:
 	    --suppressions-list=tests/cppcheck.txt --platform=unix64 -D__x86_64__ -I. -Ivmm/include \
 	    -Ivmm/personalities/lib vmm arch boot
 lint-clang:
-	$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang HOSTCC=clang all
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang HOSTCC=clang all $(BUILD)/clang/kvm-peer/init

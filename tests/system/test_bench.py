@@ -1,25 +1,13 @@
 """What operations cost, in ticks of Bochs, where a tick is an instruction: the same on every run and on every computer."""
-import importlib.machinery
-import importlib.util
-import sys
-
 import pytest
 
 import images
+import script  # tools/script.py
 
 pytestmark = pytest.mark.xdist_group("bench")
 
 
-def load_tool():
-    """tools/bench as a module."""
-    loader = importlib.machinery.SourceFileLoader("bench", str(images.ROOT / "tools/bench"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench", loader))
-    sys.modules["bench"] = module
-    loader.exec_module(module)
-    return module
-
-
-bench = load_tool()
+bench = script.load("bench")
 
 # Two personalities that take turns on core 0: b0 until 100, b1 from 110 to 200, b0 from 215 to 300, b1 from 311 on.
 TURNS = """\

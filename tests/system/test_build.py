@@ -115,7 +115,7 @@ def test_every_test_program_is_used():
 
 # ---- set-up ----
 
-@pytest.mark.parametrize("group", ["build", "run", "test", "bochs"])
+@pytest.mark.parametrize("group", ["build", "run", "test", "bochs", "linux", "peer"])
 def test_setup_is_silent_when_all_is_there(group):
     result = run(ROOT / "tools/setup", group)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -124,7 +124,7 @@ def test_setup_is_silent_when_all_is_there(group):
 def test_setup_of_something_unknown():
     result = run(ROOT / "tools/setup", "everything")
     assert result.returncode == 2
-    assert "tools/setup [build|run|test|bochs]" in result.stderr
+    assert "tools/setup [build|run|test|bochs|linux|peer]" in result.stderr
 
 
 def test_bochs_has_its_files():

@@ -54,6 +54,16 @@ def test_contents(tmp_path):
         assert not parent or order.index(parent) < order.index(name)
 
 
+def test_without_busybox(tmp_path):
+    """An init that needs none."""
+    make(tmp_path)
+    out = tmp_path / "small.cpio"
+    subprocess.run([TOOL, "-o", out, "--init", tmp_path / "init"], timeout=60, check=True)
+    found = entries(out.read_bytes())
+    assert {"init", "dev/console", "proc"} <= set(found)
+    assert not any(name.startswith("bin/") for name in found)
+
+
 def test_same_again(tmp_path):
     first = make(tmp_path)[1].read_bytes()
     assert make(tmp_path)[1].read_bytes() == first

@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: Apache-2.0
 ; The guests that measure. 64-bit mode, no stack, no interrupts, code that runs anywhere: one image for all, each with an
 ; entry of its own. Every one keeps its ticks in its own memory and says by a write to PORT_DONE that it has finished.
-; Numbers that guest.h has too: PORT_NEXT, PORT_DONE, struct bench_log.
+; Numbers that image.h has too: PORT_NEXT, PORT_DONE, struct bench_log.
 
 PORT_NEXT equ 0xe8              ; the exit that is measured
 PORT_DONE equ 0xe9
