@@ -27,7 +27,7 @@ static void describe(const struct personality *p, const struct vcpu *v, struct p
         .personality = p->id,
         .vcpu = v->id,
         .core = v->core->id,
-        .running = v->running,
+        .running = v->agent && v->agent->regs.guest == v,
         .space = space_number(p, v->space),
         .vpid = v->vpid,
         .run_time = v->run_time,
@@ -62,26 +62,24 @@ int64_t debug_list_vcpus(const struct debug_call *call)
     return fault ? PV_ERR_FAULT : (int64_t)count;
 }
 
-/// The vcpu that a number from PV_VCPU_ID means. Its personality's lock must be held to use it.
-static struct vcpu *find(uint64_t id, struct personality **p)
+/// The personality of a number from PV_VCPU_ID, or NULL.
+static struct personality *personality_of(uint64_t id)
 {
-    uint64_t number = id >> 32;
-    *p = number < personality_count ? &personalities[number] : NULL;
-    return *p ? vcpu_find(*p, (uint32_t)id) : NULL;
+    return id >> 32 < personality_count ? &personalities[id >> 32] : NULL;
 }
 
 int64_t debug_read_exits(const struct debug_call *call)
 {
     struct pv_exit_counts counts;
-    struct personality *p;
+    struct personality *p = personality_of(call->a1);
     if (call->size < sizeof(counts)) {
         return PV_ERR_INVALID;
     }
-    if (!find(call->a1, &p)) {
+    if (!p) {
         return PV_ERR_NOT_FOUND;
     }
     lock_take(&p->lock);
-    struct vcpu *v = find(call->a1, &p);
+    const struct vcpu *v = vcpu_find(p, (uint32_t)call->a1);
     if (v) {
         memcpy(counts.absorbed, v->absorbed, sizeof(counts.absorbed));
         memcpy(counts.delivered, v->delivered, sizeof(counts.delivered));
@@ -93,18 +91,35 @@ int64_t debug_read_exits(const struct debug_call *call)
     return user_write(call->buffer, &counts, sizeof(counts)) ? PV_OK : PV_ERR_FAULT;
 }
 
+/// Whose a vcpu is. NULL: it is gone, or on its way.
+static struct agent *agent_with(uint64_t id)
+{
+    struct personality *p = personality_of(id);
+    if (!p) {
+        return NULL;
+    }
+    lock_take(&p->lock);
+    const struct vcpu *v = vcpu_find(p, (uint32_t)id);
+    struct agent *agent = v ? v->agent : NULL;
+    lock_drop(&p->lock);
+    return agent;
+}
+
 /// On the vcpu's core, which has left its guest for this message: the VMCS made current, read, and the one before put
 /// back.
 static void run_read(struct message *message)
 {
     struct remote_call *call = (struct remote_call *)message;
-    struct personality *p;
     struct core *core = core_self();
-    struct vcpu *v = find(call->arguments[1], &p), *before = core->current_vcpu;
+    struct agent *agent = agent_with(call->arguments[1]);
+    if (agent && sched_forward(agent, message)) {
+        return;
+    }
+    struct vcpu *v = agent ? vcpu_of(agent, (uint32_t)call->arguments[1]) : NULL, *before = core->current_vcpu;
     uint64_t value = 0;
-    call->result = PV_ERR_NOT_FOUND; // gone, or moved, since the caller looked
-    if (v && v->core == core) {
-        vcpu_make_current(core, v);
+    call->result = PV_ERR_NOT_FOUND; // gone, or given away, since the caller looked
+    if (v) {
+        vcpu_open_vmcs(core, v);
         call->result = vmx_read_any((uint32_t)call->arguments[0], &value) ? PV_OK : PV_ERR_GP;
         if (before) {
             vcpu_make_current(core, before);
@@ -116,13 +131,12 @@ static void run_read(struct message *message)
 
 int64_t debug_read_vmcs(const struct debug_call *call)
 {
-    struct personality *p;
-    struct vcpu *v = find(call->a1, &p);
-    if (!v) {
+    const struct agent *agent = agent_with(call->a1);
+    if (!agent) {
         return PV_ERR_NOT_FOUND;
     }
     if (call->a2 > UINT32_MAX) {
         return PV_ERR_INVALID;
     }
-    return debug_call_core(call, v->core->id, run_read, sizeof(uint64_t));
+    return debug_call_core(call, agent->core->id, run_read, sizeof(uint64_t));
 }

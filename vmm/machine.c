@@ -16,12 +16,14 @@
 #include "vmm/log.h"
 #include "vmm/message.h"
 #include "vmm/panic.h"
+#include "vmm/sched.h"
 
 enum {
-    STOP_WAIT_US = 100000,     // for the other cores to leave VMX operation
-    XAPIC_MAX_ID = 254,        // 255 is everybody
-    RESERVE = 2 << 20,         // memory kept for tables when pools are checked
-    AGENT_OVERHEAD = 64 << 10, // kernel memory a personality at most takes beside its quota: agents and console
+    STOP_WAIT_US = 100000, // for the other cores to leave VMX operation
+    XAPIC_MAX_ID = 254,    // 255 is everybody
+    RESERVE = 2 << 20,     // memory kept for tables when pools are checked
+    // kernel memory that a personality takes beside its quota, at most: agents and console
+    AGENT_OVERHEAD = PV_MAX_CORES * (int)sizeof(struct agent) + PV_CONSOLE_SIZE + 2 * (int)PAGE_SIZE,
 };
 
 struct machine machine;

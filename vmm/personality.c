@@ -219,7 +219,7 @@ void personality_agent_stopped(struct agent *agent)
 {
     struct personality *p = agent->personality;
     sched_stop(agent);
-    vcpu_release_core(p);
+    vcpu_release(agent);
     struct core *core = core_self();
     if (core->loaded_root == p->root) {
         core_load_root(core, paging_kernel_root());

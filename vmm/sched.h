@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <polyvisor/abi.h>
+#include <polyvisor/vcpu.h>
 
 #include "arch/x86/regs.h"
 #include "vmm/level1.h"
@@ -58,6 +58,7 @@ struct agent {
     struct message wake_message, stop_message, start_message, hold_message, move_message;
     struct remote_call call;
     uint64_t switches;
+    struct vcpu *vcpus[PV_MAX_VCPUS]; ///< its own, by number; touched on its core only
 } __attribute__((aligned(64)));
 
 /// Where a core's time went, in TSC ticks: the parts add up to total exactly.

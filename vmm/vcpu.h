@@ -2,8 +2,10 @@
 /*
  * vcpus: VMX contexts. One VMCS each, bound to one core, and a register file that holds what the VMCS does not.
  *
- * A vcpu is touched only by its core (its agent's system calls, exits, messages), but for `kicked`, which any core may
- * set, and for creation, moving and destruction, which happen under the owner's lock while it does not run.
+ * A vcpu belongs to an agent, which finds it in its table. It is touched on that agent's core only: in the agent's system
+ * calls, in exits, and in messages to the agent. Ring 0 is not preempted, so there nobody else makes it disappear or run,
+ * and no lock is needed. Other cores look at a vcpu, and set `kicked`, under its personality's lock; its agent's core takes
+ * that to give it away and to destroy it.
  */
 #ifndef POLYVISOR_VMM_VCPU_H
 #define POLYVISOR_VMM_VCPU_H
@@ -45,14 +47,14 @@ struct vcpu {
     uint64_t run_time; ///< second: ticks in the guest
     uint64_t *gprs;
     uint32_t id;
-    bool running; ///< an agent is inside vcpu_run (perhaps not current)
-    bool kicked;
+    bool kicked;                         ///< its run is to end; set by any core
     bool flush_vpid;                     ///< this core may hold translations of an earlier vcpu with the same VPID
     bool uses_debug;                     ///< its register file does
     bool has_msr_bitmap, has_io_bitmaps; ///< of its own; otherwise the ones that intercept everything
     struct personality *owner;
-    uint64_t root; ///< the owner's
-    struct core *core;
+    uint64_t root;          ///< the owner's
+    struct agent *agent;    ///< whose it is; NULL: on its way to another one, and its VMCS is nobody's
+    struct core *core;      ///< the agent's; changed under the lock
     struct core *host_core; ///< whose host state the VMCS holds; NULL from VMCLEAR on until it is current again
     struct space *space;
     struct register_file *registers;
@@ -71,14 +73,21 @@ struct vcpu {
     bool wants_mov_dr;
     uint64_t budget_end; ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
     uint64_t timer_end;  ///< TSC at which the preemption timer is to fire
-    struct message kick_message;
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
 };
 _Static_assert(offsetof(struct vcpu, launched) == 0 && offsetof(struct vcpu, run_time) == 8, "arch/x86/regs.inc");
 _Static_assert(sizeof(struct vcpu) <= 4096, "a vcpu is one page");
 
+/// Any vcpu of a personality, under its lock.
 struct vcpu *vcpu_find(const struct personality *p, uint64_t number);
+/// The agent's vcpu with a number, or NULL. On its core. It does not run when the agent makes a system call.
+static inline struct vcpu *vcpu_of(const struct agent *agent, uint64_t number)
+{
+    return number < PV_MAX_VCPUS ? agent->vcpus[number] : NULL;
+}
+/// Why there is none: PV_ERR_STATE if another agent has it, otherwise PV_ERR_NOT_FOUND.
+int64_t vcpu_why_not(const struct agent *agent, uint64_t number);
 
 /* vcpu_run.c: all on the vcpu's core */
 /// The core is about to run an agent that is inside its guest: VMCS, register file, timer. May end the run instead.
@@ -97,8 +106,10 @@ enum vcpu_exit_to vcpu_timer_slowly(struct vcpu *vcpu, struct core *core);
 void vcpu_rearm(struct agent *agent);
 /// Ends the run of an agent (or NULL) whose vcpu was kicked.
 void vcpu_check_kick(struct agent *agent);
-/// VMPTRLD, unless it is current.
+/// VMPTRLD, unless it is current: to run it, after its registers were loaded too.
 void vcpu_make_current(struct core *core, struct vcpu *vcpu);
+/// VMPTRLD to read and write its fields; then none counts as current, unless it was already: what else a run needs is not loaded.
+void vcpu_open_vmcs(struct core *core, struct vcpu *vcpu);
 /// VMCLEAR: its data are in memory then, and no core's.
 void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu);
 /// Writes one of struct guest_msrs' MSRs for the loaded register file. False: no such MSR, or WRMSR refuses the value (#GP).
@@ -109,10 +120,9 @@ void vcpu_use_debug_registers(struct vcpu *vcpu);
 void vcpu_unload_registers(struct core *core);
 
 /* vcpu_create.c */
-/// On this core: VMCLEARs all vcpus of a personality that are bound to it. Its agent there has stopped.
-void vcpu_release_core(struct personality *p);
-/// An agent leaves this core for another: its vcpus are cleared and go with it, unless another agent of its
-/// personality stays here.
+/// An agent has stopped: VMCLEARs its vcpus, which are nobody's then.
+void vcpu_release(struct agent *agent);
+/// An agent leaves this core for another: its vcpus are cleared and go with it.
 void vcpu_follow(struct agent *agent, struct core *target);
 /// Forgets all vcpus and spaces of a personality that has ended: their pages go back with the quota.
 void vcpu_forget_all(struct personality *p);

@@ -21,13 +21,13 @@
 _Static_assert((int)BITMAP_READ == (int)PV_GRANT_READ && (int)BITMAP_WRITE == (int)PV_GRANT_WRITE,
                "enum bitmap_access");
 
-/// The caller's vcpu, on this core and not running. NULL: *error tells.
+/// The caller's vcpu. NULL: *error tells.
 static struct vcpu *own_vcpu(struct regs *regs, uint64_t number, int64_t *error)
 {
     struct agent *agent = agent_of(regs);
-    struct vcpu *vcpu = vcpu_find(agent->personality, number);
-    *error = !vcpu ? PV_ERR_NOT_FOUND : vcpu->core != agent->core || vcpu->running ? PV_ERR_STATE : PV_OK;
-    return *error ? NULL : vcpu;
+    struct vcpu *vcpu = vcpu_of(agent, number);
+    *error = vcpu ? PV_OK : vcpu_why_not(agent, number);
+    return vcpu;
 }
 
 /* ---- VMCS fields ---- */
@@ -117,7 +117,7 @@ static int64_t batch(struct regs *regs, uint64_t number, uint64_t entries, uint6
     if (count > PV_MAX_VMCS_BATCH) {
         return PV_ERR_INVALID;
     }
-    vcpu_make_current(vcpu->core, vcpu);
+    vcpu_open_vmcs(vcpu->core, vcpu);
     int64_t succeeded = 0;
     for (uint64_t i = 0; i < count; i++) {
         struct pv_vmcs_entry e;
@@ -169,7 +169,7 @@ static bool own_msr_bitmap(struct vcpu *vcpu)
         }
         vcpu->msr_bitmap = page;
         vcpu->has_msr_bitmap = true;
-        vcpu_make_current(vcpu->core, vcpu);
+        vcpu_open_vmcs(vcpu->core, vcpu);
         vmcs_write(VMCS_MSR_BITMAP, page);
     }
     return true;
@@ -212,7 +212,7 @@ static bool own_io_bitmaps(struct vcpu *vcpu)
         vcpu->io_bitmaps[0] = a;
         vcpu->io_bitmaps[1] = b;
         vcpu->has_io_bitmaps = true;
-        vcpu_make_current(vcpu->core, vcpu);
+        vcpu_open_vmcs(vcpu->core, vcpu);
         vmcs_write(VMCS_IO_BITMAP_A, a);
         vmcs_write(VMCS_IO_BITMAP_B, b);
     }

@@ -20,7 +20,13 @@ enum { XCR0_AFTER_INIT = 1, DR6_AFTER_INIT = 0xffff0ff0 };
 
 struct vcpu *vcpu_find(const struct personality *p, uint64_t number)
 {
-    return number < PV_MAX_VCPUS ? __atomic_load_n(&p->vcpus[number], __ATOMIC_ACQUIRE) : NULL;
+    return number < PV_MAX_VCPUS ? p->vcpus[number] : NULL;
+}
+
+int64_t vcpu_why_not(const struct agent *agent, uint64_t number)
+{
+    bool there = number < PV_MAX_VCPUS && __atomic_load_n(&agent->personality->vcpus[number], __ATOMIC_RELAXED);
+    return there ? PV_ERR_STATE : PV_ERR_NOT_FOUND;
 }
 
 /* ---- creation ---- */
@@ -73,7 +79,7 @@ static void fill_vmcs(struct vcpu *vcpu, struct core *core)
     struct vmcs_controls controls;
     vmcs_format(phys_to_virt(vcpu->vmcs));
     vcpu_clear_vmcs(core, vcpu);
-    vcpu_make_current(core, vcpu);
+    vcpu_open_vmcs(core, vcpu);
     vmcs_setup_guest(&parts, &controls);
     vcpu->primary = controls.primary;
     vcpu->secondary = controls.secondary;
@@ -92,6 +98,7 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     vcpu->id = (uint32_t)number;
     vcpu->owner = p;
     vcpu->root = p->root;
+    vcpu->agent = agent;
     vcpu->core = agent->core;
     vcpu->space = space;
     vcpu->page = page;
@@ -118,6 +125,7 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     space->vcpus++;
     fill_vmcs(vcpu, agent->core);
     __atomic_store_n(&p->vcpus[number], vcpu, __ATOMIC_RELEASE);
+    agent->vcpus[number] = vcpu;
     return (int64_t)number;
 }
 
@@ -135,16 +143,16 @@ int64_t vcpu_create(struct regs *regs, uint64_t space_number, uint64_t state_pag
     }
     lock_take(&p->lock);
     struct space *space = space_find(p, space_number);
-    struct vcpu *owner = registers == PV_OWN_REGISTERS ? NULL : vcpu_find(p, registers);
+    struct vcpu *owner = registers == PV_OWN_REGISTERS ? NULL : vcpu_of(agent, registers);
     uint64_t number = 0;
     while (number < PV_MAX_VCPUS && p->vcpus[number]) {
         number++;
     }
     int64_t result;
-    if (!space || (registers != PV_OWN_REGISTERS && !owner)) {
+    if (!space) {
         result = PV_ERR_NOT_FOUND;
-    } else if (owner && (owner->core != agent->core || owner->running)) {
-        result = PV_ERR_STATE; // a register file is loaded on one core at most
+    } else if (registers != PV_OWN_REGISTERS && !owner) {
+        result = vcpu_why_not(agent, registers); // a register file is loaded on one core at most
     } else {
         result = number < PV_MAX_VCPUS ? create(agent, number, space, state_page, owner) : PV_ERR_QUOTA;
     }
@@ -154,8 +162,8 @@ int64_t vcpu_create(struct regs *regs, uint64_t space_number, uint64_t state_pag
 
 /* ---- leaving a core ---- */
 
-/// On the vcpu's core: no processor state of it is left there. With the VMCS cleared and the register file saved it
-/// can go anywhere.
+/// On the vcpu's core, when it does not run: no processor state of it is left there. With the VMCS cleared and the register file
+/// saved it can go anywhere.
 static void detach(struct core *core, struct vcpu *vcpu)
 {
     vcpu_clear_vmcs(core, vcpu);
@@ -164,47 +172,40 @@ static void detach(struct core *core, struct vcpu *vcpu)
     }
 }
 
-void vcpu_release_core(struct personality *p)
+void vcpu_release(struct agent *agent)
 {
     struct core *core = core_self();
     for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
-        struct vcpu *vcpu = p->vcpus[i];
-        if (vcpu && vcpu->core == core) {
+        struct vcpu *vcpu = agent->vcpus[i];
+        if (vcpu) {
             if (core->loaded_registers == vcpu->registers) {
                 core->loaded_registers = NULL; // nobody wants to see them again
             }
             vcpu_clear_vmcs(core, vcpu);
+            agent->vcpus[i] = NULL;
         }
     }
 }
 
-static bool another_stays(const struct agent *leaving)
+/// A core that remembers the vcpu's VPID from an earlier stay must forget it.
+static void arrive(struct vcpu *vcpu, struct agent *agent, struct core *core)
 {
-    const struct personality *p = leaving->personality;
-    for (uint32_t i = 0; i < p->agent_count; i++) {
-        if (&p->agents[i] != leaving && p->agents[i].core == leaving->core) {
-            return true;
-        }
-    }
-    return false;
+    vcpu->agent = agent;
+    vcpu->core = core;
+    vcpu->moves++;
+    vcpu->flush_vpid = true;
 }
 
 void vcpu_follow(struct agent *agent, struct core *target)
 {
-    struct core *core = core_self();
-    struct personality *p = agent->personality;
-    bool all = !another_stays(agent);
-    lock_take(&p->lock);
+    lock_take(&agent->personality->lock);
     for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
-        struct vcpu *vcpu = p->vcpus[i];
-        if (vcpu && vcpu->core == core && (all || vcpu == agent->regs.guest)) {
-            detach(core, vcpu);
-            vcpu->core = target;
-            vcpu->moves++;
-            vcpu->flush_vpid = true;
+        if (agent->vcpus[i]) {
+            detach(core_self(), agent->vcpus[i]);
+            arrive(agent->vcpus[i], agent, target);
         }
     }
-    lock_drop(&p->lock);
+    lock_drop(&agent->personality->lock);
 }
 
 void vcpu_forget_all(struct personality *p)
@@ -218,79 +219,117 @@ void vcpu_forget_all(struct personality *p)
     memset(p->spaces, 0, sizeof(p->spaces));
 }
 
-/// Another core's part of moving or destroying: the vcpu is not running (checked under the lock, and marked).
-static void run_detach(struct message *message)
+/* ---- what another agent has ---- */
+
+/// Does something to a vcpu of an agent, on its core. The vcpu does not run. An enum pv_error.
+typedef int64_t vcpu_action(struct agent *owner, struct vcpu *vcpu);
+
+struct request {
+    struct agent *owner; ///< whose the vcpu was when the caller looked
+    uint64_t number;
+    vcpu_action *action;
+    struct vcpu *vcpu; ///< the answer
+};
+_Static_assert(sizeof(struct request) <= sizeof(((struct remote_call *)0)->arguments), "arguments of a remote call");
+
+static struct request *request_of(struct remote_call *call)
+{
+    return (struct request *)call->arguments;
+}
+
+static void run_request(struct message *message)
 {
     struct remote_call *call = (struct remote_call *)message;
-    detach(core_self(), (struct vcpu *)call->arguments[0]);
-    call->result = PV_OK;
+    struct request *request = request_of(call);
+    struct agent *owner = request->owner;
+    if (sched_forward(owner, message)) {
+        return;
+    }
+    request->vcpu = vcpu_of(owner, request->number);
+    call->result = PV_ERR_STATE; // gone since, or runs
+    if (request->vcpu && owner->regs.guest != request->vcpu) {
+        call->result = request->action(owner, request->vcpu);
+    }
     sched_unblock(call->agent);
 }
 
-/// Detaches a vcpu where it is, then finishes here. The caller has marked it as running, so that nobody else takes it.
-static int64_t detach_then(struct agent *agent, struct vcpu *vcpu, int64_t (*finish)(struct remote_call *))
+/// Whose a vcpu is, from any core. NULL, and *error: nobody's, or it runs. To be seen before its core is disturbed: no agent can make
+/// another one's core work again and again for nothing.
+static struct agent *find_owner(struct personality *p, uint64_t number, int64_t *error)
 {
-    struct remote_call *call = &agent->call;
-    call->arguments[0] = (uint64_t)vcpu;
-    call->finish = finish;
-    call->message.run = run_detach;
+    lock_take(&p->lock);
+    const struct vcpu *vcpu = vcpu_find(p, number);
+    struct agent *owner = vcpu ? vcpu->agent : NULL;
+    bool runs = owner && owner->regs.guest == vcpu;
+    lock_drop(&p->lock);
+    *error = vcpu ? PV_ERR_STATE : PV_ERR_NOT_FOUND;
+    return runs ? NULL : owner;
+}
+
+/// Has an action done where the vcpu is; the call then ends with `finish`.
+static int64_t ask_owner(struct agent *agent, uint64_t number, vcpu_action *action,
+                         int64_t (*finish)(struct remote_call *))
+{
+    int64_t error;
+    struct agent *owner = find_owner(agent->personality, number, &error);
+    if (!owner) {
+        return error;
+    }
+    *request_of(&agent->call) = (struct request){.owner = owner, .number = number, .action = action};
+    agent->call.finish = finish;
+    agent->call.message.run = run_request;
     sched_block(agent);
-    message_send(vcpu->core, &call->message);
+    message_send(owner->core, &agent->call.message);
     sched_settle();
     return (int64_t)agent->regs.rax;
 }
 
-/// Takes a vcpu that does not run, as if it ran. PV_OK, or why not.
-static int64_t claim(struct personality *p, uint64_t number, bool sharing_allowed, struct vcpu **vcpu)
+/// The vcpu is nobody's then.
+static int64_t give_away(struct agent *owner, struct vcpu *vcpu)
 {
-    lock_take(&p->lock);
-    struct vcpu *v = vcpu_find(p, number);
-    int64_t result = PV_OK;
-    if (!v) {
-        result = PV_ERR_NOT_FOUND;
-    } else if (__atomic_load_n(&v->running, __ATOMIC_ACQUIRE) || (!sharing_allowed && v->registers->users > 1)) {
-        result = PV_ERR_STATE;
-    } else {
-        v->running = true;
+    if (vcpu->registers->users > 1) {
+        return PV_ERR_STATE;
     }
-    *vcpu = v;
-    lock_drop(&p->lock);
-    return result;
+    detach(owner->core, vcpu);
+    owner->vcpus[vcpu->id] = NULL;
+    lock_take(&owner->personality->lock);
+    vcpu->agent = NULL;
+    lock_drop(&owner->personality->lock);
+    return PV_OK;
 }
 
 static int64_t finish_move(struct remote_call *call)
 {
-    struct vcpu *vcpu = (struct vcpu *)call->arguments[0];
-    vcpu->core = call->agent->core;
-    vcpu->moves++;
-    vcpu->flush_vpid = true; // this core may remember the VPID from an earlier stay
-    __atomic_store_n(&vcpu->running, false, __ATOMIC_RELEASE);
-    return PV_OK;
+    struct agent *agent = call->agent;
+    struct vcpu *vcpu = request_of(call)->vcpu;
+    if (call->result == PV_OK) {
+        lock_take(&agent->personality->lock);
+        arrive(vcpu, agent, agent->core);
+        lock_drop(&agent->personality->lock);
+        agent->vcpus[vcpu->id] = vcpu;
+    }
+    return call->result;
 }
 
 int64_t vcpu_move(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
     (void)a1, (void)a2, (void)a3, (void)a4;
     struct agent *agent = agent_of(regs);
-    struct vcpu *vcpu;
     if (agent->core->state != PV_CORE_VMX) {
         return PV_ERR_UNSUPPORTED;
     }
-    int64_t result = claim(agent->personality, number, false, &vcpu);
-    if (result != PV_OK) {
-        return result;
-    }
-    if (vcpu->core == agent->core) {
-        vcpu->running = false;
-        return PV_OK;
-    }
-    return detach_then(agent, vcpu, finish_move);
+    return vcpu_of(agent, number) ? PV_OK : ask_owner(agent, number, give_away, finish_move);
 }
 
-static int64_t finish_destroy(struct remote_call *call)
+static int64_t destroy(struct agent *owner, struct vcpu *vcpu)
 {
-    struct vcpu *vcpu = (struct vcpu *)call->arguments[0];
-    struct personality *p = vcpu->owner;
+    struct personality *p = owner->personality;
+    // One that borrows its registers may go while others use them; their owner may not.
+    if (vcpu->registers == &vcpu->own_registers && vcpu->registers->users > 1) {
+        return PV_ERR_STATE;
+    }
+    detach(owner->core, vcpu);
+    owner->vcpus[vcpu->id] = NULL;
     lock_take(&p->lock);
     personality_keep_counts(p, vcpu);
     p->vcpus[vcpu->id] = NULL;
@@ -305,9 +344,6 @@ int64_t vcpu_destroy(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a
 {
     (void)a1, (void)a2, (void)a3, (void)a4;
     struct agent *agent = agent_of(regs);
-    struct vcpu *vcpu = vcpu_find(agent->personality, number);
-    // One that borrows its registers may go while others use them; their owner may not.
-    bool borrower = vcpu && vcpu->registers != &vcpu->own_registers;
-    int64_t result = claim(agent->personality, number, borrower, &vcpu);
-    return result == PV_OK ? detach_then(agent, vcpu, finish_destroy) : result;
+    struct vcpu *vcpu = vcpu_of(agent, number);
+    return vcpu ? destroy(agent, vcpu) : ask_owner(agent, number, destroy, NULL);
 }

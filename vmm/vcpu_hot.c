@@ -157,14 +157,10 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
     (void)a2, (void)a3, (void)a4;
     struct agent *agent = agent_of(regs);
     struct core *core = agent->core;
-    struct vcpu *vcpu = vcpu_find(agent->personality, number);
+    struct vcpu *vcpu = vcpu_of(agent, number);
     if (!vcpu) {
-        return PV_ERR_NOT_FOUND;
+        return vcpu_why_not(agent, number);
     }
-    if (vcpu->core != core || vcpu->running) {
-        return PV_ERR_STATE;
-    }
-    vcpu->running = true;
     if (budget == 0 || __builtin_add_overflow(vcpu->run_time, budget, &vcpu->budget_end)) {
         vcpu->budget_end = UINT64_MAX;
     }

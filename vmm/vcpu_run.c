@@ -61,7 +61,7 @@ void vcpu_use_debug_registers(struct vcpu *vcpu)
     }
     r->uses_debug = true;
     for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
-        struct vcpu *sharer = vcpu->owner->vcpus[i];
+        struct vcpu *sharer = vcpu->agent->vcpus[i];
         if (sharer && sharer->registers == r) {
             sharer->uses_debug = true;
         }
@@ -96,6 +96,14 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
             vmcs_setup_host(core, vcpu->owner->root);
             vcpu->host_core = core;
         }
+    }
+}
+
+void vcpu_open_vmcs(struct core *core, struct vcpu *vcpu)
+{
+    if (core->current_vcpu != vcpu) {
+        vcpu_make_current(core, vcpu);
+        core->current_vcpu = NULL;
     }
 }
 
@@ -175,6 +183,9 @@ int64_t vcpu_run_slowly(struct agent *agent, struct vcpu *vcpu)
     return (int64_t)agent->regs.rax;
 }
 
+/// One for each core, whoever kicks there: a message is about nothing that could go away.
+static struct message kicks[PV_MAX_CORES];
+
 static void run_kick(struct message *message)
 {
     (void)message; // the interrupt that brought it has taken the core out of the guest: vcpu_check_kick sees the rest
@@ -184,16 +195,20 @@ int64_t vcpu_kick(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, 
 {
     (void)a1, (void)a2, (void)a3, (void)a4;
     struct agent *agent = agent_of(regs);
+    struct core *core = NULL;
+    lock_take(&agent->personality->lock);
     struct vcpu *vcpu = vcpu_find(agent->personality, number);
-    if (!vcpu) {
-        return PV_ERR_NOT_FOUND;
+    // One that was kicked and has not seen it yet needs no second interrupt. If it is entered on another core than the one that is
+    // read here, it has moved meanwhile, and that entry sees the kick: this exchange and the message that moved it are barriers.
+    if (vcpu && !__atomic_exchange_n(&vcpu->kicked, true, __ATOMIC_SEQ_CST)) {
+        core = vcpu->core;
     }
-    __atomic_store_n(&vcpu->kicked, true, __ATOMIC_RELEASE);
-    if (vcpu->core != agent->core) {
-        vcpu->kick_message.run = run_kick;
-        message_send(vcpu->core, &vcpu->kick_message);
+    lock_drop(&agent->personality->lock);
+    if (core && core != agent->core) {
+        kicks[core->id].run = run_kick;
+        message_post(core, &kicks[core->id]);
     }
-    return PV_OK;
+    return vcpu ? PV_OK : PV_ERR_NOT_FOUND;
 }
 
 void vcpu_check_kick(struct agent *agent)

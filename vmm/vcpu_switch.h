@@ -75,7 +75,6 @@ static inline void vcpu_arm_timer(const struct core *core, struct vcpu *vcpu)
 static inline void vcpu_leave_run(struct agent *agent, struct core *core, struct vcpu *vcpu, int64_t result)
 {
     vcpu->state->run_time = vcpu->run_time;
-    vcpu->running = false;
     agent->regs.guest = NULL;
     agent->regs.kind = REGS_SYSEXIT;
     agent->regs.rax = (uint64_t)result;

@@ -85,12 +85,12 @@ static void *table_page(struct vcpu *vcpu, uint64_t *physical)
     return *physical ? phys_to_virt(*physical) : NULL;
 }
 
-/// The caller's vcpu, which does not run and is on this core: its tables are not being searched.
+/// The caller's vcpu, which does not run: its tables are not being searched.
 static struct vcpu *own_vcpu(struct regs *regs, uint64_t number, int64_t *error)
 {
     struct agent *agent = agent_of(regs);
-    struct vcpu *vcpu = vcpu_find(agent->personality, number);
-    *error = !vcpu ? PV_ERR_NOT_FOUND : vcpu->core != agent->core || vcpu->running ? PV_ERR_STATE : PV_OK;
+    struct vcpu *vcpu = vcpu_of(agent, number);
+    *error = vcpu ? PV_OK : vcpu_why_not(agent, number);
     return vcpu;
 }
 

@@ -3,8 +3,8 @@
  * The ABI for guests: spaces (guest-physical memory) and vcpus (VMX contexts). System calls are made as abi.h
  * describes; results below 0 are enum pv_error.
  *
- * A vcpu is a VMCS plus a register file (general registers, FPU, SYSCALL MSRs, debug registers). It belongs to one
- * core: the one whose agent created it, or moved it last. Only that core's agent can run it.
+ * A vcpu is a VMCS plus a register file (general registers, FPU, SYSCALL MSRs, debug registers). It belongs to one agent:
+ * the one that created it, or moved it last. Only that agent can run it, on whichever core the agent is.
  */
 #ifndef POLYVISOR_VCPU_H
 #define POLYVISOR_VCPU_H
@@ -34,15 +34,15 @@ enum pv_vcpu_syscall {
     /// (space): PV_ERR_STATE while a vcpu uses it.
     PV_SYS_SPACE_DESTROY = 12,
     /// (space, pool offset of the state page, register file: a vcpu whose it shares, or PV_OWN_REGISTERS): vcpu
-    /// number. Bound to the caller's core. The state page is a struct pv_vcpu_state in the pool, page-aligned, that
+    /// number. The caller's own. The state page is a struct pv_vcpu_state in the pool, page-aligned, that
     /// must not be given to guests. The guest starts in the processor's state after INIT (SDM Vol. 3A table 9-1)
     /// unless the caller sets another.
     PV_SYS_VCPU_CREATE = 13,
     /// (vcpu, budget): runs the guest until an exit is delivered (PV_RUN_EXIT), it has run for `budget` ticks of its
     /// own time (PV_RUN_BUDGET; 0: without limit), or was kicked (PV_RUN_KICKED). PV_ERR_ENTRY: the processor refused
-    /// its state; the state page's entry_error tells what. PV_ERR_STATE: runs already, or belongs to another core.
+    /// its state; the state page's entry_error tells what. PV_ERR_STATE: it belongs to another agent.
     PV_SYS_VCPU_RUN = 14,
-    /// (vcpu): brings it to the caller's core. PV_ERR_STATE: it runs.
+    /// (vcpu): makes it the caller's. PV_ERR_STATE: it runs, or others share its register file.
     PV_SYS_VCPU_MOVE = 15,
     /// (vcpu): its vcpu_run returns PV_RUN_KICKED, now or the next time. Any agent of the personality.
     PV_SYS_VCPU_KICK = 16,
@@ -51,7 +51,7 @@ enum pv_vcpu_syscall {
     /// (vcpu, struct pv_vmcs_entry *, count): reads or writes VMCS fields one after another; each entry's status
     /// tells. Result: how many succeeded. Host-state fields and fields that hold physical addresses are denied;
     /// controls are sanitised (reading gives what is in force). EFER.LMA and "IA-32e mode guest" always follow from
-    /// CR0.PG and EFER.LME. The vcpu must be the caller's core's and not run.
+    /// CR0.PG and EFER.LME. The vcpu must be the caller's.
     PV_SYS_VMCS_READ = 18,
     PV_SYS_VMCS_WRITE = 19,
     /// (vcpu, struct pv_cpuid_entry *, count): what CPUID answers without leaving the multiplexer. Leaves not in the

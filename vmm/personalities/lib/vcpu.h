@@ -51,7 +51,7 @@ static inline int64_t pv_vcpu_run(uint64_t vcpu, uint64_t budget)
     return pv_syscall(PV_SYS_VCPU_RUN, vcpu, budget, 0, 0, 0);
 }
 
-/// Brings a vcpu that does not run to this agent's core.
+/// Makes a vcpu that does not run this agent's.
 static inline int64_t pv_vcpu_move(uint64_t vcpu)
 {
     return pv_syscall(PV_SYS_VCPU_MOVE, vcpu, 0, 0, 0, 0);
