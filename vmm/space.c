@@ -153,12 +153,14 @@ static void answer(struct space *space)
     }
 }
 
-/// On a core that may have been in a guest of the space: it is in ring 0 now, and will look at the generation before
-/// it goes back.
+/// On a core that may have been in a guest of the space, and may go back to that guest at once, without vcpu_load.
 static void run_kick(struct message *message)
 {
-    struct message *first = message - core_self()->id; // its place in kicks[]
-    answer((struct space *)((char *)first - offsetof(struct space, kicks)));
+    const struct core *core = core_self();
+    struct message *first = message - core->id; // its place in kicks[]
+    struct space *space = (struct space *)((char *)first - offsetof(struct space, kicks));
+    space_catch_up(space, core);
+    answer(space);
 }
 
 /// Waits, with the agent blocked, for all cores that have used the space. Takes effect through finish_unmap.

@@ -51,12 +51,6 @@ struct stack_top {
 /// Who a core's time goes to. Every tick since the core started is in exactly one.
 enum core_clock { CLOCK_IDLE, CLOCK_RING3, CLOCK_GUEST, CLOCK_MUX, CLOCKS };
 
-/// The operand of LGDT and LIDT (SDM Vol. 3A 3.5.1).
-struct __attribute__((packed)) table_pointer {
-    uint16_t limit;
-    uint64_t base;
-};
-
 struct core {
     uint64_t stamp;         ///< TSC up to which time is charged; entry.asm knows the offsets of this and the next
     uint64_t clock[CLOCKS]; ///< ticks
@@ -136,7 +130,7 @@ void core_hide_fpu(void);
 static inline void core_load_gdt(struct core *core)
 {
     core->gdt_wide = false;
-    __asm__ volatile("lgdt %0" : : "m"(core->gdt_pointer));
+    cpu_load_gdt(&core->gdt_pointer);
 }
 static inline void core_narrow_gdt(struct core *core)
 {

@@ -109,6 +109,17 @@ CPU_CONTROL_REGISTER(3)
 CPU_CONTROL_REGISTER(4)
 #undef CPU_CONTROL_REGISTER
 
+/// The operand of LGDT and LIDT (SDM Vol. 3A 3.5.1).
+struct __attribute__((packed)) table_pointer {
+    uint16_t limit;
+    uint64_t base;
+};
+
+static inline void cpu_load_gdt(const struct table_pointer *gdt)
+{
+    __asm__ volatile("lgdt %0" : : "m"(*gdt));
+}
+
 static inline void cpu_pause(void)
 {
     __asm__ volatile("pause" : : : "memory");
