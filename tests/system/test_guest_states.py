@@ -1,0 +1,26 @@
+"""Guests whose state contradicts itself: the processor enters them or refuses, and then the personality is told the rule. Nothing
+that a personality can write crashes the machine, or the emulator, which ends with a panic in some such states."""
+import re
+
+import pytest
+
+from images import MONITOR, personality
+
+# Bochs checks what these processors check. They differ in what their VMX can do.
+MODELS = ("corei7_skylake_x", "corei7_haswell_4770")
+RUNS = 4000
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("seed", (4, 5))
+def test_states_are_entered_or_refused_with_a_reason(boot, model, seed):
+    config = MONITOR + personality("isolation_states", memory="4M", args=f'"seed={seed} runs={RUNS}"')
+    shell = boot.grub(config, ["monitor.elf", "isolation_states.elf"], emu="bochs", cores=1, cpu_model=model)
+    record = shell.wait_for_state("isolation_states", "exited", "faulted")
+    text = shell.json("console isolation_states")["text"]
+    assert record["exit_code"] == 0, text
+    entered, refused = map(int, re.search(r"entered (\d+), refused (\d+)\n", text).groups())
+    assert entered + refused == RUNS
+    assert min(entered, refused) > RUNS / 10
+    shell.answers()
+    shell.power_off()
