@@ -165,11 +165,7 @@ static bool absorb(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
         return true;
     case EXIT_REASON_INTERRUPT_WINDOW:
     case EXIT_REASON_NMI_WINDOW:
-        if (vcpu->wanted_windows) {
-            return false;
-        }
-        vcpu_take_event(vcpu);
-        return true;
+        return !vcpu_grant_window(vcpu, reason);
     case EXIT_REASON_MOV_DR:
         return absorb_mov_dr(vcpu);
     case EXIT_REASON_INIT: // the core is not reset by it (SDM Vol. 3C 26.2); guests' INIT is modelled in software

@@ -181,7 +181,7 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
     vcpu_arm_timer_in(vcpu, now, ticks_left(vcpu, horizon > now ? horizon - now : 0));
     struct pv_vcpu_state *state = vcpu->state;
     uint32_t dirty = __atomic_load_n(&state->dirty, __ATOMIC_RELAXED);
-    if (dirty & ~(uint32_t)PV_GROUP_RIP || __atomic_load_n(&state->inject, __ATOMIC_RELAXED) & INTERRUPTION_VALID) {
+    if (dirty & ~(uint32_t)PV_GROUP_RIP || __atomic_load_n(&state->inject, __ATOMIC_RELAXED) & VCPU_INJECT_MASK) {
         vcpu_take_state(vcpu);
     } else if (dirty) {
         vmcs_write(VMCS_GUEST_RIP, state->rip);

@@ -142,6 +142,9 @@ void vcpu_finish_run(struct agent *agent, int64_t result)
     if (result == PV_RUN_KICKED) {
         __atomic_store_n(&vcpu->kicked, false, __ATOMIC_RELEASE);
     }
+    if (result > PV_RUN_EXIT) {
+        vcpu->state->vectoring_info = 0; // the last exit's is over
+    }
     vcpu_leave_run(agent, agent->core, vcpu, result);
     if (sched_current() == agent) {
         sched_enter_ring3();

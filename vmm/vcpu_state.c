@@ -104,7 +104,7 @@ void vcpu_take_state(struct vcpu *vcpu)
         }
         s->dirty = 0;
     }
-    if (__atomic_load_n(&s->inject, __ATOMIC_RELAXED) & INTERRUPTION_VALID) {
+    if (__atomic_load_n(&s->inject, __ATOMIC_RELAXED) & VCPU_INJECT_MASK) {
         vcpu_take_event(vcpu);
     }
 }
@@ -126,26 +126,24 @@ static void write_event(const struct vmx_event *event)
     vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event->length);
 }
 
-void vcpu_take_event(struct vcpu *vcpu)
+enum { WINDOWS = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW };
+
+/// Window exiting that the personality wants by requests in `inject`.
+static uint32_t requested_windows(uint32_t inject)
 {
-    struct pv_vcpu_state *s = vcpu->state;
+    return (inject & PV_INJECT_WINDOW ? PRIMARY_INTERRUPT_WINDOW : 0) |
+           (inject & PV_INJECT_NMI_WINDOW ? PRIMARY_NMI_WINDOW : 0);
+}
+
+/// The event in `inject`: taken or dropped when that can be decided now (true), otherwise *windows says when.
+static bool settle_event(const struct vcpu *vcpu, uint32_t inject, uint32_t *windows)
+{
+    const struct pv_vcpu_state *s = vcpu->state;
     struct vmx_event event = {
-        .info = __atomic_load_n(&s->inject, __ATOMIC_RELAXED),
+        .info = inject & ~(uint32_t)PV_INJECT_REQUESTS,
         .error = __atomic_load_n(&s->inject_error, __ATOMIC_RELAXED),
         .length = __atomic_load_n(&s->inject_length, __ATOMIC_RELAXED),
     };
-    uint32_t windows = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW;
-    uint32_t primary = (vcpu->primary & ~windows) | (vcpu->wanted_windows & windows);
-    if (!(event.info & INTERRUPTION_VALID)) {
-        set_primary(vcpu, primary);
-        return;
-    }
-    if (vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID) {
-        // One event an entry: the interrupted one goes first.
-        bool nmi = vmx_event_type(event.info) == EVENT_NMI;
-        set_primary(vcpu, primary | (nmi ? PRIMARY_NMI_WINDOW : PRIMARY_INTERRUPT_WINDOW));
-        return;
-    }
     struct vmx_event_context context = {
         .caps = &vmx_caps,
         .cr0 = vmcs_read(VMCS_GUEST_CR0),
@@ -154,24 +152,48 @@ void vcpu_take_event(struct vcpu *vcpu)
         .interruptibility = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
         .activity = (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY),
     };
-    switch (vmx_event_injectable(&context, &event)) {
-    case EVENT_READY:
+    bool occupied = vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID; // the interrupted one goes first
+    struct vmx_event_plan plan = vmx_plan_event(&context, &event, occupied);
+    if (plan.inject) {
         write_event(&event);
-        s->inject = 0;
-        break;
-    case EVENT_NEEDS_INTERRUPT_WINDOW:
-        primary |= PRIMARY_INTERRUPT_WINDOW;
-        break;
-    case EVENT_NEEDS_NMI_WINDOW:
-        primary |= PRIMARY_NMI_WINDOW;
-        break;
-    case EVENT_BLOCKED: // stays in the page: the personality has to change the activity state first
-        break;
-    case EVENT_INVALID:
-        s->inject = 0; // not an event; entering with it would only fail
-        break;
     }
-    set_primary(vcpu, primary);
+    *windows |= plan.windows;
+    return plan.inject || plan.forget;
+}
+
+void vcpu_take_event(struct vcpu *vcpu)
+{
+    struct pv_vcpu_state *s = vcpu->state;
+    uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), left = inject & ~(uint32_t)PV_INJECT_CANCEL;
+    uint32_t windows = vcpu->wanted_windows | requested_windows(inject);
+    if (inject & PV_INJECT_CANCEL) {
+        vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+    }
+    if (inject & PV_INJECT_VALID && settle_event(vcpu, inject, &windows)) {
+        left &= PV_INJECT_REQUESTS;
+    }
+    if (left != inject) {
+        s->inject = left;
+    }
+    set_primary(vcpu, (vcpu->primary & ~(uint32_t)WINDOWS) | windows);
+}
+
+bool vcpu_grant_window(struct vcpu *vcpu, uint32_t reason)
+{
+    bool nmi = reason == EXIT_REASON_NMI_WINDOW;
+    uint32_t control = nmi ? PRIMARY_NMI_WINDOW : PRIMARY_INTERRUPT_WINDOW;
+    uint32_t request = nmi ? PV_INJECT_NMI_WINDOW : PV_INJECT_WINDOW;
+    uint32_t inject = __atomic_load_n(&vcpu->state->inject, __ATOMIC_RELAXED);
+    if (vcpu->wanted_windows & control) {
+        return true;
+    }
+    if ((inject & PV_INJECT_VALID) || !(inject & request)) {
+        vcpu_take_event(vcpu);
+        return false;
+    }
+    vcpu->state->inject = inject & ~request;
+    set_primary(vcpu, vcpu->primary & ~control);
+    return true;
 }
 
 void vcpu_read_events(struct vmx_exit_events *exit, uint32_t reason)

@@ -3,6 +3,7 @@
 #ifndef POLYVISOR_VCPU_STATE_H
 #define POLYVISOR_VCPU_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <polyvisor/vcpu.h>
@@ -16,8 +17,13 @@ struct vmx_exit_events;
 void vcpu_take_state(struct vcpu *vcpu);
 /// Writes the guest's EFER, with LMA, and "IA-32e mode guest", so that they suit its CR0 (vmx_settle_mode).
 void vcpu_write_mode(uint64_t cr0, uint64_t efer);
-/// Injects the state page's event if the guest can take it now, otherwise asks the processor to say when.
+/// What in the state page's `inject` an entry has to look at.
+#define VCPU_INJECT_MASK (PV_INJECT_VALID | (uint32_t)PV_INJECT_REQUESTS)
+/// Injects the state page's event if the guest can take it now, otherwise asks the processor to say when. Meets or arms the
+/// requests there.
 void vcpu_take_event(struct vcpu *vcpu);
+/// A window exit. True: the personality asked for it. False: it was for an event, which has been dealt with.
+bool vcpu_grant_window(struct vcpu *vcpu, uint32_t reason);
 /// At a delivered exit: exit information, and the groups that the personality wants.
 void vcpu_give_state(struct vcpu *vcpu, uint32_t reason);
 /// What is filled at every delivered exit, and PV_GROUP_ALWAYS.

@@ -24,3 +24,11 @@ def test_states_are_entered_or_refused_with_a_reason(boot, model, seed):
     assert min(entered, refused) > RUNS / 10
     shell.answers()
     shell.power_off()
+
+
+def test_events(boot):
+    """tests/personalities/events.c: interrupt and NMI windows, events that wait, deliveries that an exit interrupted."""
+    shell = boot.grub(MONITOR + personality("events", memory="4M"), ["monitor.elf", "events.elf"], emu="bochs", cores=1)
+    record = shell.wait_for_state("events", "exited", "faulted")
+    text = shell.json("console events")["text"]
+    assert (record["exit_code"], text) == (0, "0 wrong\n")

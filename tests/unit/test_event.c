@@ -195,6 +195,42 @@ static void an_event_that_is_none_is_invalid(void **state)
     assert_int_equal(verdict(0x80000100, IF, 0, ACTIVITY_ACTIVE), EVENT_INVALID);
 }
 
+static struct vmx_event_plan plan(uint32_t info, uint64_t rflags, uint32_t interruptibility, bool occupied)
+{
+    const struct vmx_event event = {.info = info, .length = 1};
+    const struct vmx_event_context where = context(rflags, interruptibility, ACTIVITY_ACTIVE);
+    return vmx_plan_event(&where, &event, occupied);
+}
+
+static void check_plan(struct vmx_event_plan plan, bool inject, bool forget, uint32_t windows)
+{
+    assert_int_equal(plan.inject, inject);
+    assert_int_equal(plan.forget, forget);
+    assert_int_equal(plan.windows, windows);
+}
+
+/// Injected, or watched for by the window that its kind needs; never both, and garbage is neither.
+static void waiting_events_are_planned(void **state)
+{
+    (void)state;
+    const uint32_t interrupt_window = 1 << 2, nmi_window = 1 << 22; // SDM Vol. 3C table 25-6
+    check_plan(plan(EXTERNAL(0x31), IF, 0, false), true, false, 0);
+    check_plan(plan(EXTERNAL(0x31), 0, 0, false), false, false, interrupt_window);
+    check_plan(plan(EXTERNAL(0x31), IF, 1, false), false, false, interrupt_window);
+    check_plan(plan(EXTERNAL(0x31), IF, 0, true), false, false, interrupt_window);
+    check_plan(plan(0x80000202, 0, 0, false), true, false, 0);
+    check_plan(plan(0x80000202, 0, 8, false), false, false, nmi_window);
+    check_plan(plan(0x80000202, 0, 0, true), false, false, nmi_window);
+    check_plan(plan(EXCEPTION(6), 0, 8, false), true, false, 0);
+    check_plan(plan(EXCEPTION(6), 0, 0, true), false, false, interrupt_window);
+    check_plan(plan(0x80000100, IF, 0, false), false, true, 0);
+    check_plan(plan(0x80000100, IF, 0, true), false, true, 0);
+    check_plan(plan(0x20, IF, 0, false), false, true, 0);
+    const struct vmx_event gp = {.info = EXCEPTION_WITH_CODE(13)};
+    const struct vmx_event_context halted = context(IF, 0, ACTIVITY_HLT);
+    check_plan(vmx_plan_event(&halted, &gp, false), false, false, 0); // no window opens that
+}
+
 static void interrupted_deliveries_are_repeated(void **state)
 {
     (void)state;
@@ -376,6 +412,7 @@ int main(void)
         cmocka_unit_test(interrupted_deliveries_are_repeated),
         cmocka_unit_test(repeating_changes_what_would_refuse_it),
         cmocka_unit_test(a_task_switch_delivers_by_itself),
+        cmocka_unit_test(waiting_events_are_planned),
         cmocka_unit_test(repeated_events_are_injectable),
         cmocka_unit_test(exceptions_can_be_given_to_the_guest),
         cmocka_unit_test(double_and_triple_faults),

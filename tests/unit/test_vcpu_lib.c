@@ -251,6 +251,44 @@ static void lets_interrupted_deliveries_go_first(void **unused)
     assert_int_equal(state.inject, 0x80000202);
 }
 
+static void requests_stand_beside_events(void **unused)
+{
+    (void)unused;
+    pv_request_window(&state);
+    assert_int_equal(state.inject, 0x40000000);
+    assert_false(pv_inject_pending(&state));
+    assert_true(pv_inject(&state, PV_TYPE_INTERRUPT, 0x40));
+    assert_int_equal(state.inject, 0xc0000040);
+    state.inject = 0;
+    state.vectoring_info = 0x80000020;
+    pv_cancel_vectoring(&state);
+    assert_int_equal(state.inject, 0x10000000);
+    assert_true(pv_inject_error(&state, PV_VECTOR_GP, 0)); // instead of that one
+    assert_int_equal(state.inject, 0x90000b0d);
+}
+
+static void tells_when_interrupts_can_come(void **unused)
+{
+    (void)unused;
+    state.rflags = 0x202;
+    assert_true(pv_can_interrupt(&state));
+    state.interruptibility = 8; // blocking by NMI does not matter
+    assert_true(pv_can_interrupt(&state));
+    for (uint32_t blocking = 1; blocking <= 3; blocking++) {
+        state.interruptibility = blocking;
+        assert_false(pv_can_interrupt(&state));
+    }
+    state.interruptibility = 0;
+    state.rflags = 2;
+    assert_false(pv_can_interrupt(&state));
+    state.rflags = 0x202;
+    state.vectoring_info = 0x80000020;
+    assert_false(pv_can_interrupt(&state));
+    state.vectoring_info = 0;
+    assert_true(pv_inject(&state, PV_TYPE_INTERRUPT, 0x40));
+    assert_false(pv_can_interrupt(&state));
+}
+
 // ---- starting states ----
 
 static void starts_in_real_mode(void **unused)
@@ -332,6 +370,8 @@ int main(void)
         cmocka_unit_test_setup(keeps_msrs_in_the_state_page, clear_state),
         cmocka_unit_test_setup(refuses_what_wrmsr_would, clear_state),
         cmocka_unit_test_setup(injects_one_event, clear_state),
+        cmocka_unit_test_setup(requests_stand_beside_events, clear_state),
+        cmocka_unit_test_setup(tells_when_interrupts_can_come, clear_state),
         cmocka_unit_test_setup(lets_interrupted_deliveries_go_first, clear_state),
         cmocka_unit_test_setup(starts_in_real_mode, clear_state),
         cmocka_unit_test_setup(starts_with_4_mib_pages, clear_state),

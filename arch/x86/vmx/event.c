@@ -179,6 +179,23 @@ enum vmx_event_verdict vmx_event_injectable(const struct vmx_event_context *cont
     }
 }
 
+struct vmx_event_plan vmx_plan_event(const struct vmx_event_context *context, const struct vmx_event *event,
+                                     bool occupied)
+{
+    enum vmx_event_verdict verdict = vmx_event_injectable(context, event);
+    if (occupied && verdict != EVENT_INVALID) { // when that one was delivered
+        verdict = vmx_event_type(event->info) == EVENT_NMI ? EVENT_NEEDS_NMI_WINDOW : EVENT_NEEDS_INTERRUPT_WINDOW;
+    }
+    return (struct vmx_event_plan){
+        .inject = verdict == EVENT_READY,
+        .forget = verdict == EVENT_INVALID,
+        // EVENT_BLOCKED: the personality has to change the activity state first
+        .windows = verdict == EVENT_NEEDS_INTERRUPT_WINDOW ? PRIMARY_INTERRUPT_WINDOW
+                   : verdict == EVENT_NEEDS_NMI_WINDOW     ? PRIMARY_NMI_WINDOW
+                                                           : 0,
+    };
+}
+
 /* ---- after exits ---- */
 
 /// From the format of exits to that of entries: the same but for bit 12, which is NMI unblocking or undefined.

@@ -58,6 +58,16 @@ bool vmx_event_activity(uint32_t activity, uint32_t info);
 /// Whether the guest can take an event now, or what to wait for. An event without INTERRUPTION_VALID is EVENT_INVALID.
 enum vmx_event_verdict vmx_event_injectable(const struct vmx_event_context *context, const struct vmx_event *event);
 
+/// What to do about an event that waits for an entry.
+struct vmx_event_plan {
+    bool inject;      ///< the entry can inject it
+    bool forget;      ///< it is none
+    uint32_t windows; ///< otherwise: window exiting (primary controls) that tells when to look again
+};
+/// occupied: the entry injects another event already.
+struct vmx_event_plan vmx_plan_event(const struct vmx_event_context *context, const struct vmx_event *event,
+                                     bool occupied);
+
 /// What the fields of an exit say about events.
 struct vmx_exit_events {
     uint32_t reason; ///< basic exit reason

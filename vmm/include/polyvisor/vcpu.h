@@ -76,6 +76,18 @@ enum pv_grant { PV_GRANT_NONE = 0, PV_GRANT_READ = 1, PV_GRANT_WRITE = 2 };
 
 enum pv_run { PV_RUN_EXIT = 0, PV_RUN_BUDGET = 1, PV_RUN_KICKED = 2 };
 
+/// Bits of the state page's `inject` besides type, vector and "deliver error code".
+enum pv_inject {
+    /// vcpu_run returns with exit reason 7 (interrupt window) as soon as the guest can take an external interrupt,
+    /// before its next instruction: RFLAGS.IF is 1, nothing blocks, and the event, if there is one here, was delivered.
+    PV_INJECT_WINDOW = 1 << 30,
+    PV_INJECT_NMI_WINDOW = 1 << 29, ///< the same for NMIs: exit reason 8 (NMI window)
+    /// Before the entry, an event that is to be injected because an exit interrupted its delivery is forgotten.
+    PV_INJECT_CANCEL = 1 << 28,
+    PV_INJECT_REQUESTS = PV_INJECT_WINDOW | PV_INJECT_NMI_WINDOW | PV_INJECT_CANCEL,
+};
+#define PV_INJECT_VALID (UINT32_C(1) << 31)
+
 /// Groups of fields in the state page. `fill` asks for them at every delivered exit; `dirty` has them written at the
 /// next entry.
 enum pv_state_group {
@@ -139,16 +151,16 @@ struct pv_vcpu_state {
     uint64_t guest_physical_address; ///< EPT violations and misconfigurations
     uint64_t guest_linear_address;
     uint32_t exit_interruption_info, exit_interruption_error;
-    /// An event whose delivery the exit interrupted (IDT-vectoring information): to inject again unless the
-    /// personality decides otherwise.
+    /// An event whose delivery the exit interrupted (IDT-vectoring information). The next entry injects it again, unless
+    /// PV_INJECT_CANCEL is set. 0 after a run that returned without an exit.
     uint32_t vectoring_info, vectoring_error;
     uint32_t exit_instruction_info;
     uint32_t entry_error; ///< after PV_ERR_ENTRY: VM-instruction error number, or 0x80000000 | exit qualification
 
-    /// Event for the next entry, in VM-entry interruption-information format (SDM Vol. 3C table 25-17); bit 31: there
-    /// is one. Cleared when it was taken. It waits, without being lost, while the guest cannot take it
-    /// (interruptibility, RFLAGS.IF, NMI blocking): with PV_INJECT_WINDOW set, vcpu_run returns by an interrupt-window
-    /// or NMI-window exit as soon as it can.
+    /// Event for the next entry, in VM-entry interruption-information format (SDM Vol. 3C table 25-17); PV_INJECT_VALID:
+    /// there is one. That bit is cleared when it was taken. It waits, without being lost, while the guest cannot take it
+    /// (interruptibility, RFLAGS.IF, NMI blocking, another event that goes first); it can be withdrawn whenever the vcpu
+    /// does not run. With it, or without an event, enum pv_inject requests; each is cleared when it was met.
     uint32_t inject, inject_error, inject_length;
     uint32_t reserved1;
 

@@ -278,7 +278,7 @@ void pv_skip_instruction(struct pv_vcpu_state *state)
 
 /* ---- events ---- */
 
-enum { INJECT_TYPE_SHIFT = 8 };
+enum { INJECT_TYPE_SHIFT = 8, RFLAGS_IF = 1 << 9 };
 
 bool pv_inject(struct pv_vcpu_state *state, enum pv_inject_type type, uint8_t vector)
 {
@@ -286,7 +286,8 @@ bool pv_inject(struct pv_vcpu_state *state, enum pv_inject_type type, uint8_t ve
         return false;
     state->inject_error = 0;
     state->inject_length = 0;
-    state->inject = PV_INJECT_VALID | (uint32_t)type << INJECT_TYPE_SHIFT | vector;
+    state->inject =
+        (state->inject & PV_INJECT_REQUESTS) | PV_INJECT_VALID | (uint32_t)type << INJECT_TYPE_SHIFT | vector;
     return true;
 }
 
@@ -297,4 +298,10 @@ bool pv_inject_error(struct pv_vcpu_state *state, uint8_t vector, uint32_t error
     state->inject |= PV_INJECT_ERROR_CODE;
     state->inject_error = error;
     return true;
+}
+
+bool pv_can_interrupt(const struct pv_vcpu_state *state)
+{
+    return !pv_inject_pending(state) && (state->vectoring_info & PV_INJECT_VALID) == 0 &&
+           (state->rflags & RFLAGS_IF) != 0 && (state->interruptibility & BLOCKED_FOR_ONE_INSTRUCTION) == 0;
 }

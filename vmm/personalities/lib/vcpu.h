@@ -253,7 +253,6 @@ enum pv_inject_type { PV_TYPE_INTERRUPT = 0, PV_TYPE_NMI = 2, PV_TYPE_EXCEPTION 
 
 enum { PV_VECTOR_UD = 6, PV_VECTOR_GP = 13 };
 
-#define PV_INJECT_VALID (UINT32_C(1) << 31)
 #define PV_INJECT_ERROR_CODE (UINT32_C(1) << 11)
 
 /// Whether an event waits for the next entry.
@@ -264,10 +263,28 @@ static inline bool pv_inject_pending(const struct pv_vcpu_state *state)
 
 /// Puts an event where the next entry takes it; the multiplexer holds it back until the guest can. False: not now,
 /// because another one waits there, or because the last exit interrupted the delivery of one (vectoring_info), which the
-/// next entry repeats. Whoever wants to replace that one clears vectoring_info.
+/// next entry repeats. Whoever knows of that and wants this one to follow it clears vectoring_info; whoever wants it
+/// instead calls pv_cancel_vectoring.
 bool pv_inject(struct pv_vcpu_state *state, enum pv_inject_type type, uint8_t vector);
 
 /// The same for an exception with an error code.
 bool pv_inject_error(struct pv_vcpu_state *state, uint8_t vector, uint32_t error);
+
+/// Has the next entry forget the event whose delivery the last exit interrupted.
+static inline void pv_cancel_vectoring(struct pv_vcpu_state *state)
+{
+    state->inject |= PV_INJECT_CANCEL;
+    state->vectoring_info = 0;
+}
+
+/// Has pv_vcpu_run return, by an interrupt-window exit, as soon as the guest can be interrupted: for a personality that chooses
+/// the interrupt only then. One that has its interrupt already just injects it.
+static inline void pv_request_window(struct pv_vcpu_state *state)
+{
+    state->inject |= PV_INJECT_WINDOW;
+}
+
+/// Whether an interrupt that is injected now is delivered before the guest's next instruction. After a delivered exit.
+bool pv_can_interrupt(const struct pv_vcpu_state *state);
 
 #endif
