@@ -14,7 +14,7 @@ struct key_places {
 
 /// What is known of the statements outside blocks until all of them were read.
 struct statements {
-    struct config_place slice, policy, frame; ///< line 0: not there
+    struct config_place slice, policy, frame, timer; ///< line 0: not there
     struct config_place policy_value;
     const char *slot_names[CONFIG_MAX_SLOTS];
 };
@@ -160,6 +160,12 @@ static bool parse_policy(struct config_reader *reader, struct statements *statem
     return config_read_policy(reader, &reader->config->policy) && end_statement(reader, false);
 }
 
+static bool parse_timer(struct config_reader *reader, struct statements *statements)
+{
+    return parse_keyword_once(reader, &statements->timer) && config_read_timer(reader, &reader->config->lapic_timer) &&
+           end_statement(reader, false);
+}
+
 /// slot NAME TIME. The name may be that of a personality further down: finish_frame looks it up.
 static bool parse_slot(struct config_reader *reader, struct statements *statements)
 {
@@ -232,7 +238,9 @@ static bool parse_statement(struct config_reader *reader, struct statements *sta
         return parse_policy(reader, statements);
     if (config_token_is(&reader->token, "frame"))
         return parse_frame(reader, statements);
-    return config_fail(reader, &reader->token, "'personality', 'slice', 'policy' or 'frame'");
+    if (config_token_is(&reader->token, "timer"))
+        return parse_timer(reader, statements);
+    return config_fail(reader, &reader->token, "'personality', 'slice', 'policy', 'frame' or 'timer'");
 }
 
 static bool parse_statements(struct config_reader *reader)
@@ -263,6 +271,7 @@ bool config_parse(struct config *config, const char *file, const char *text, siz
 
     config->slice_us = CONFIG_SLICE_DEFAULT_US;
     config->policy = PV_POLICY_WEIGHTED;
+    config->lapic_timer = false;
     config->slot_count = 0;
     config->personality_count = 0;
     config->file_count = 0;

@@ -6,6 +6,7 @@
  *   # comment to the end of the line
  *   slice  1ms                     # 100us to 1s; default 1ms
  *   policy weighted | frame        # level 1's; default weighted
+ *   timer vmx | lapic              # which ends a guest's slice; default vmx
  *   frame {                        # the cyclic table of the policy `frame`, on every core
  *       slot NAME TIME             # 10us to 1s; up to CONFIG_MAX_SLOTS
  *       slot idle TIME             # nobody runs
@@ -94,6 +95,7 @@ struct config_slot {
 struct config {
     uint32_t slice_us;
     enum pv_policy policy; ///< PV_POLICY_FRAME only with slots
+    bool lapic_timer;      ///< the VMX-preemption timer is not to be used
     uint32_t slot_count;   ///< 0: no table
     struct config_slot slots[CONFIG_MAX_SLOTS];
     uint32_t personality_count;
@@ -115,7 +117,7 @@ struct config_error {
 bool config_parse(struct config *config, const char *file, const char *text, size_t size, struct config_error *error);
 
 /// Applies the words of a boot command line of the form NAME.KEY=VALUE (value as in the file; quotes round a value with
-/// spaces: tiny.args="a b"), slice=VALUE and policy=VALUE; words of another form are left to config_option. On an error
+/// spaces: tiny.args="a b"), slice=VALUE, policy=VALUE and timer=VALUE; words of another form are left to config_option. On an error
 /// ("command line:1:COLUMN: ...") *config is unchanged.
 bool config_override(struct config *config, const char *cmdline, struct config_error *error);
 

@@ -202,6 +202,17 @@ static bool override_policy(struct config_reader *reader, const struct word *wor
     return true;
 }
 
+static bool override_timer(struct config_reader *reader, const struct word *word, const struct pass *pass)
+{
+    bool lapic;
+
+    if (!begin_value(reader, word, false) || !config_read_timer(reader, &lapic) || !end_value(reader))
+        return false;
+    if (pass->kind == PASS_APPLY)
+        reader->config->lapic_timer = lapic;
+    return true;
+}
+
 static bool override_words(struct config_reader *reader, struct pass *pass)
 {
     struct word word;
@@ -219,6 +230,8 @@ static bool override_words(struct config_reader *reader, struct pass *pass)
             good = override_slice(reader, &word, pass);
         else if (config_token_is(&key, "policy"))
             good = override_policy(reader, &word, pass);
+        else if (config_token_is(&key, "timer"))
+            good = override_timer(reader, &word, pass);
         else if (reader->text[dot] == '.')
             good = override_key(reader, &word, dot, pass);
         if (!good)

@@ -89,6 +89,8 @@ bool config_read_time(struct config_reader *reader, uint32_t min_us, uint32_t *m
 
 /// The value of `policy`.
 bool config_read_policy(struct config_reader *reader, enum pv_policy *policy);
+/// The value of `timer`.
+bool config_read_timer(struct config_reader *reader, bool *lapic);
 
 /// Copies text into the configuration's strings. NULL, and an error about the token, when they are full.
 const char *config_store(struct config_reader *reader, const struct config_token *token, const char *text, size_t size);

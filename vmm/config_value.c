@@ -235,6 +235,14 @@ bool config_read_policy(struct config_reader *reader, enum pv_policy *policy)
     return config_next(reader);
 }
 
+bool config_read_timer(struct config_reader *reader, bool *lapic)
+{
+    *lapic = config_token_is(&reader->token, "lapic");
+    if (!*lapic && !config_token_is(&reader->token, "vmx"))
+        return config_fail(reader, &reader->token, "vmx or lapic");
+    return config_next(reader);
+}
+
 static bool read_image(struct config_reader *reader, struct config_personality *p)
 {
     p->image_place = reader->token.place;

@@ -189,6 +189,9 @@ _Noreturn static void main_on_stack(void)
     start_cores();
     core->ready = true;
     machine_configure();
+    if (vmx_ready() && !vmx_choose_guest_timer(machine.config.lapic_timer)) {
+        log_line("no VMX-preemption timer that can be used: the local APIC's ends guests' slices");
+    }
     start_console();
     sched_configure(machine.slice_ticks);
     machine.tsc_ready = cpu_rdtsc();

@@ -8,6 +8,7 @@
 #include "arch/x86/fpu.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/tsc.h"
+#include "arch/x86/vmx/vmx.h"
 #include "vmm/console.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
@@ -287,6 +288,11 @@ static void set_timer(struct sched *s, uint64_t at)
     }
 }
 
+void sched_time_guest(uint64_t at)
+{
+    set_timer(self(), at);
+}
+
 void sched_enter_ring3(void)
 {
     struct sched *s = self();
@@ -347,8 +353,11 @@ void sched_settle(void)
         repick(s, core);
     }
     if (s->current && s->current->regs.kind == REGS_GUEST) {
-        // The preemption timer watches the time now; an APIC timer that fires meanwhile would only cost an exit.
-        if (s->timer < core->horizon) {
+        if (!vmx_guest_timer) {
+            uint64_t end = s->current->regs.guest->timer_end;
+            set_timer(s, end ? end : s->timer); // 0: vcpu_timer is about to arm it
+        } else if (s->timer < core->horizon) {
+            // The preemption timer watches the time now; an APIC timer that fires meanwhile would only cost an exit.
             set_timer(s, UINT64_MAX);
         }
         return;

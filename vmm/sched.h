@@ -96,6 +96,8 @@ void sched_signal(struct agent *agent, uint32_t events);
 void sched_timer(void);
 /// The guest's preemption timer went off: handles what is due by now. The current agent may have changed or be none.
 void sched_guest_timer(void);
+/// Where there is no preemption timer: the local APIC's is to go off at a TSC value, while the current agent is in its guest.
+void sched_time_guest(uint64_t at);
 /// The current agent leaves its guest for ring 3: from now on the local APIC ends its slice.
 void sched_enter_ring3(void);
 /// To be called at the end of an entry to ring 0 that may have changed who should run: switches, sets the timer.

@@ -49,7 +49,7 @@ struct vcpu {
     uint32_t id;
     bool kicked;                         ///< its run is to end; set by any core
     bool flush_vpid;                     ///< this core may hold translations of an earlier vcpu with the same VPID
-    bool uses_debug;                     ///< its register file does
+    bool long_way;                       ///< vmm/vcpu_hot.c is not for it
     bool has_msr_bitmap, has_io_bitmaps; ///< of its own; otherwise the ones that intercept everything
     struct personality *owner;
     uint64_t root;          ///< the owner's

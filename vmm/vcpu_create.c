@@ -120,7 +120,7 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     }
     vcpu->registers = register_owner ? register_owner->registers : &vcpu->own_registers;
     vcpu->gprs = vcpu->registers->gprs;
-    vcpu->uses_debug = vcpu->registers->uses_debug;
+    vcpu->long_way = vcpu->registers->uses_debug || !vmx_guest_timer;
     vcpu->registers->users++;
     space->vcpus++;
     fill_vmcs(vcpu, agent->core);

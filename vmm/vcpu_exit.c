@@ -143,9 +143,13 @@ static void external_interrupt(struct agent *agent)
 {
     mux_handle_interrupt((uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO) & INTERRUPTION_VECTOR);
     // The agent may have been stopped, killed, or switched away: only the scheduler knows.
-    vcpu_check_kick(sched_current());
-    (void)agent;
-    sched_settle();
+    agent = sched_current();
+    vcpu_check_kick(agent);
+    if (agent && agent->regs.kind == REGS_GUEST && core_self()->stamp >= agent->regs.guest->timer_end) {
+        vcpu_timer(core_self(), agent->regs.guest); // the local APIC's timer may stand for the preemption timer
+    } else {
+        sched_settle();
+    }
 }
 
 /// True: absorbed, and the guest (or whoever is current now) may go on.

@@ -21,7 +21,7 @@
 /// Whether more has to be done before a guest is entered than load_guest does.
 static inline bool needs_more(const struct core *core, const struct vcpu *in)
 {
-    return in->kicked || in->flush_vpid || in->uses_debug || in->host_core != core || space_is_behind(in->space, core);
+    return in->kicked || in->flush_vpid || in->long_way || in->host_core != core || space_is_behind(in->space, core);
 }
 
 static inline uint64_t ticks_left(const struct vcpu *vcpu, uint64_t ticks)
@@ -78,7 +78,7 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     struct agent *next = (struct agent *)((char *)entity - offsetof(struct agent, entity));
     struct vcpu *in;
     struct register_file *out = vcpu->registers; // loaded: its guest ran. next is another agent, or would have no end
-    if (!entity || next->regs.kind != REGS_GUEST || (in = next->regs.guest, needs_more(core, in) || vcpu->uses_debug)) {
+    if (!entity || next->regs.kind != REGS_GUEST || (in = next->regs.guest, needs_more(core, in) || vcpu->long_way)) {
         s->repick = true; // level 1 has decided, and will say the same again
         note_exit(vcpu, core);
         return vcpu_timer_slowly(vcpu, core);

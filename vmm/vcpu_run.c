@@ -63,7 +63,7 @@ void vcpu_use_debug_registers(struct vcpu *vcpu)
     for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
         struct vcpu *sharer = vcpu->agent->vcpus[i];
         if (sharer && sharer->registers == r) {
-            sharer->uses_debug = true;
+            sharer->long_way = true;
         }
     }
 }

@@ -9,12 +9,17 @@
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/panic.h"
+#include "vmm/sched.h"
 #include "vmm/space.h"
 #include "vmm/vcpu.h"
 
 /// Values of the VMX-preemption timer stay below this: near the maximum it fires at once on Skylake and later server
 /// parts.
 #define TIMER_MAX UINT64_C(0x1000000)
+
+/// The local APIC's timer runs already on the way into the guest: a rest of a budget that is shorter than the way would be armed
+/// for again and again without ever being used up.
+#define LAPIC_MIN_TICKS UINT64_C(1000)
 
 /* ---- the register file ---- */
 
@@ -68,7 +73,13 @@ static inline void vcpu_arm_timer(const struct core *core, struct vcpu *vcpu)
 {
     uint64_t ticks = core->horizon > core->stamp ? core->horizon - core->stamp : 0;
     uint64_t budget = vcpu->budget_end - vcpu->run_time;
-    vcpu_arm_timer_in(vcpu, core->stamp, ticks < budget ? ticks : budget);
+    ticks = ticks < budget ? ticks : budget;
+    if (vmx_guest_timer) {
+        vcpu_arm_timer_in(vcpu, core->stamp, ticks);
+    } else {
+        vcpu->timer_end = core->stamp + (ticks > LAPIC_MIN_TICKS ? ticks : LAPIC_MIN_TICKS);
+        sched_time_guest(vcpu->timer_end);
+    }
 }
 
 /// vcpu_run is over: the agent goes on behind its system call.

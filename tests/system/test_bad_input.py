@@ -126,7 +126,7 @@ BROKEN_CONFIGS = {
     "two-monitors": (MONITOR + "personality b { debug yes }", "",
                      "polyvisor.cfg:2:23: found 'yes', expected no: personality 'monitor' on line 1 has the debug capability"),
     "unknown-key": (MONITOR + "personality b {\n  colour red\n}", "", "polyvisor.cfg:3:3: found 'colour', expected a key ("),
-    "unknown-word": (MONITOR + "}", "", "polyvisor.cfg:2:1: found '}', expected 'personality', 'slice', 'policy' or 'frame'"),
+    "unknown-word": (MONITOR + "}", "", "polyvisor.cfg:2:1: found '}', expected 'personality', 'slice', 'policy', 'frame' or 'timer'"),
     "repeated-key": (MONITOR + "personality b { image x; image y }", "",
                      "polyvisor.cfg:2:26: found 'image', expected it once in a personality: it stands on line 2 already"),
     "repeated-name": (MONITOR + MONITOR, "",

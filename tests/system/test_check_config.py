@@ -31,7 +31,7 @@ def test_right(folder):
 
 
 def test_syntax_error(folder):
-    assert check(folder, SOUND + "}") == (1, "", "test.cfg:7:1: found '}', expected 'personality', 'slice', 'policy' or 'frame'\n")
+    assert check(folder, SOUND + "}") == (1, "", "test.cfg:7:1: found '}', expected 'personality', 'slice', 'policy', 'frame' or 'timer'\n")
 
 
 def test_binary_garbage_prints_safely(folder):

@@ -68,6 +68,7 @@ static void has_defaults(void **state)
     accept_text("personality a { image x; memory 4096 }");
     assert_int_equal(config.slice_us, CONFIG_SLICE_DEFAULT_US);
     assert_int_equal(config.policy, PV_POLICY_WEIGHTED);
+    assert_false(config.lapic_timer);
     assert_int_equal(config.slot_count, 0);
     assert_int_equal(p->msr_grant_count, 0);
     assert_int_equal(p->io_grant_count, 0);
@@ -86,7 +87,8 @@ static void reads_other_systems_texts(void **state)
     (void)state;
     accept_text("\xef\xbb\xbfpersonality a {\r\n\timage\tx ; ; # comment \xc3\xa4\r\n\tmemory 4K;\r\n};\r\n# last");
     assert_string_equal(config.personalities[0].image, "x");
-    refuse_text("\xef\xbb\xbf x", "p.cfg:1:2: found 'x', expected 'personality', 'slice', 'policy' or 'frame'");
+    refuse_text("\xef\xbb\xbf x",
+                "p.cfg:1:2: found 'x', expected 'personality', 'slice', 'policy', 'frame' or 'timer'");
 }
 
 static void lists_each_file_once(void **state)
@@ -135,10 +137,13 @@ static void refuses_structure(void **state)
         {"", "p.cfg:1:1: found the end of the file, expected at least one personality"},
         {"# nothing\n\n", "p.cfg:3:1: found the end of the file, expected at least one personality"},
         {"slice 1ms\n", "p.cfg:2:1: found the end of the file, expected at least one personality"},
-        {"guest a {", "p.cfg:1:1: found 'guest', expected 'personality', 'slice', 'policy' or 'frame'"},
-        {"}", "p.cfg:1:1: found '}', expected 'personality', 'slice', 'policy' or 'frame'"},
+        {"timer hpet", "p.cfg:1:7: found 'hpet', expected vmx or lapic"},
+        {"timer vmx\ntimer lapic", "p.cfg:2:1: found 'timer', expected it once: it stands on line 1 already"},
+        {"timer vmx lapic", "p.cfg:1:11: found 'lapic', expected ';' or the end of the line"},
+        {"guest a {", "p.cfg:1:1: found 'guest', expected 'personality', 'slice', 'policy', 'frame' or 'timer'"},
+        {"}", "p.cfg:1:1: found '}', expected 'personality', 'slice', 'policy', 'frame' or 'timer'"},
         {"\"personality\" a {",
-         "p.cfg:1:1: found '\"personality\"', expected 'personality', 'slice', 'policy' or 'frame'"},
+         "p.cfg:1:1: found '\"personality\"', expected 'personality', 'slice', 'policy', 'frame' or 'timer'"},
         {"personality", "p.cfg:1:12: found the end of the file, expected a personality's name (letters, digits, '-', "
                         "'_', '.')"},
         {"personality\na {", "p.cfg:1:12: found the end of the line, expected a personality's name (letters, digits, "
@@ -348,16 +353,17 @@ static void refuses_strings(void **state)
 static void refuses_garbage(void **state)
 {
     (void)state;
-    refuse_bytes(STRING("\x7f"
-                        "ELF\x02\x01\x01\0\0\0"),
-                 "p.cfg:1:1: found '\\x7fELF\\x02\\x01\\x01', expected 'personality', 'slice', 'policy' or 'frame'");
+    refuse_bytes(
+        STRING("\x7f"
+               "ELF\x02\x01\x01\0\0\0"),
+        "p.cfg:1:1: found '\\x7fELF\\x02\\x01\\x01', expected 'personality', 'slice', 'policy', 'frame' or 'timer'");
     refuse_bytes(STRING("\0"), "p.cfg:1:1: found '\\x00', expected text without NUL bytes");
     refuse_bytes(STRING("personality\0a {"), "p.cfg:1:12: found '\\x00', expected text without NUL bytes");
     refuse_bytes(STRING("# a\0b\npersonality a {"), "p.cfg:1:4: found '\\x00', expected text without NUL bytes");
     refuse_bytes(STRING("personality a { args \"x\0\""),
                  "p.cfg:1:24: found '\\x00', expected no control characters in a string");
     refuse_bytes(STRING("\xff\xfep\0e\0"),
-                 "p.cfg:1:1: found '\\xff\\xfep', expected 'personality', 'slice', 'policy' or 'frame'");
+                 "p.cfg:1:1: found '\\xff\\xfep', expected 'personality', 'slice', 'policy', 'frame' or 'timer'");
 }
 
 int main(void)

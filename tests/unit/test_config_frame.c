@@ -94,7 +94,7 @@ static void refuses_tables(void **state)
         {A "frame {\n slot a 1ms\n slot c 1ms }\n" B,
          "p.cfg:4:7: found 'c', expected the name of a personality, or idle"},
         {A "frame { slot A 1ms }", "p.cfg:2:14: found 'A', expected the name of a personality, or idle"},
-        {"slot a 1ms", "p.cfg:1:1: found 'slot', expected 'personality', 'slice', 'policy' or 'frame'"},
+        {"slot a 1ms", "p.cfg:1:1: found 'slot', expected 'personality', 'slice', 'policy', 'frame' or 'timer'"},
     };
 
     (void)state;

@@ -188,12 +188,13 @@ static void cuts_messages_about_long_lines(void **state)
     assert_false(parse_repeated("personality ", "n", 31, " { \x01"));
     assert_false(parse_repeated("", "\x01", 5000, ""));
     assert_string_equal(
-        error.message, "p.cfg:1:1: found '\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01"
-                       "\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01"
-                       "\\x01\\x01\\x01\\x01\\x01\\x01...', expected 'personality', 'slice', 'policy' or 'frame'");
+        error.message,
+        "p.cfg:1:1: found '\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01"
+        "\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01\\x01"
+        "\\x01\\x01\\x01\\x01\\x01\\x01...', expected 'personality', 'slice', 'policy', 'frame' or 'timer'");
     assert_false(parse_repeated("", "\n", 60000, "!"));
     assert_string_equal(error.message,
-                        "p.cfg:60001:1: found '!', expected 'personality', 'slice', 'policy' or 'frame'");
+                        "p.cfg:60001:1: found '!', expected 'personality', 'slice', 'policy', 'frame' or 'timer'");
 }
 
 static void survives_a_long_file_name_in_messages(void **state)
@@ -204,7 +205,8 @@ static void survives_a_long_file_name_in_messages(void **state)
     memset(name, 'f', sizeof(name));
     name[sizeof(name) - 1] = '\0';
     assert_false(config_parse(&config, name, "!", 1, &error));
-    assert_non_null(strstr(error.message, ":1:1: found '!', expected 'personality', 'slice', 'policy' or 'frame'"));
+    assert_non_null(
+        strstr(error.message, ":1:1: found '!', expected 'personality', 'slice', 'policy', 'frame' or 'timer'"));
 }
 
 /// What must hold of any text: an error in this form, or a configuration whose values are in their ranges.

@@ -112,6 +112,16 @@ static void leaves_other_words_alone(void **state)
     assert_true(config.personalities[1].all_cores);
 }
 
+static void changes_the_timer(void **state)
+{
+    (void)state;
+    override("timer=lapic");
+    assert_true(config.lapic_timer);
+    override("timer=lapic timer=vmx");
+    assert_false(config.lapic_timer);
+    refuse("timer=pit", "7: found 'pit', expected vmx or lapic");
+}
+
 static void changes_the_policy(void **state)
 {
     (void)state;
@@ -307,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup(moves_the_debug_capability, parse_base),
         cmocka_unit_test_setup(refuses_what_is_wrong, parse_base),
         cmocka_unit_test_setup(changes_the_policy, parse_base),
+        cmocka_unit_test_setup(changes_the_timer, parse_base),
         cmocka_unit_test_setup(adds_and_replaces_grants, parse_base),
         cmocka_unit_test_setup(refuses_what_is_wrong_together, parse_base),
         cmocka_unit_test_setup(refuses_too_many_modules, parse_base),

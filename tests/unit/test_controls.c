@@ -183,10 +183,13 @@ static void impossible_forces_are_named(void **state)
     assert_int_equal(field, VMCS_SECONDARY_CONTROLS);
     assert_int_equal(bit, 5);
     caps = skylake;
-    caps.pin &= ~((uint64_t)PIN_PREEMPTION_TIMER << 32);
+    caps.pin &= ~((uint64_t)PIN_VIRTUAL_NMI << 32);
     assert_false(vmx_controls_possible(&caps, &field, &bit));
     assert_int_equal(field, VMCS_PIN_CONTROLS);
-    assert_int_equal(bit, 6);
+    assert_int_equal(bit, 5);
+    caps = skylake;
+    caps.pin &= ~((uint64_t)PIN_PREEMPTION_TIMER << 32); // the local APIC's takes its place
+    assert_true(vmx_controls_possible(&caps, &field, &bit));
     caps = skylake;
     caps.secondary &= ~((uint64_t)SECONDARY_WBINVD << 32); // wanted, but one can do without
     assert_true(vmx_controls_possible(&caps, &field, &bit));

@@ -19,7 +19,6 @@ static const struct need needs[] = {
     {offsetof(struct vmx_caps, pin), MAY_BE_1(0), "external-interrupt exiting"},
     {offsetof(struct vmx_caps, pin), MAY_BE_1(3), "NMI exiting"},
     {offsetof(struct vmx_caps, pin), MAY_BE_1(5), "virtual NMIs"},
-    {offsetof(struct vmx_caps, pin), MAY_BE_1(6), "VMX-preemption timer"},
     {offsetof(struct vmx_caps, primary), MAY_BE_1(7), "HLT exiting"},
     {offsetof(struct vmx_caps, primary), MAY_BE_1(25), "I/O bitmaps"},
     {offsetof(struct vmx_caps, primary), MAY_BE_1(28), "MSR bitmaps"},

@@ -35,7 +35,8 @@ static const struct control controls[] = {
     {
         .field = VMCS_PIN_CONTROLS,
         .caps = offsetof(struct vmx_caps, pin),
-        .required = PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
+        .required = PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI,
+        .forced = PIN_PREEMPTION_TIMER, // else the local APIC's timer takes its place (vmm/sched.c)
     },
     {
         .field = VMCS_PRIMARY_CONTROLS,

@@ -18,6 +18,7 @@
 struct vmx_caps vmx_caps;
 struct field_table vmx_fields;
 uint32_t vmx_timer_shift;
+bool vmx_guest_timer;
 static bool ready;
 
 static uint64_t read_msr_or_0(uint32_t msr)
@@ -102,6 +103,19 @@ static bool check_caps(struct core *core)
         return false;
     }
     return true;
+}
+
+bool vmx_choose_guest_timer(bool lapic)
+{
+    // Without saving, an exit that is only answered would start it anew.
+    bool usable = (vmx_control_default(&vmx_caps, VMCS_PIN_CONTROLS) & PIN_PREEMPTION_TIMER) &&
+                  vmx_saves_preemption_timer(&vmx_caps);
+    vmx_guest_timer = usable && !lapic;
+    if (!vmx_guest_timer) { // what is derived from them follows
+        vmx_caps.pin &= ~((uint64_t)PIN_PREEMPTION_TIMER << 32);
+        vmx_caps.exit &= ~((uint64_t)EXIT_SAVE_PREEMPTION_TIMER << 32);
+    }
+    return usable;
 }
 
 /// CR0 and CR4 must have the bits that are fixed in VMX operation (SDM Vol. 3C 24.8, Vol. 3D A.7, A.8).

@@ -27,6 +27,11 @@ bool vmx_enable(struct core *core);
 bool vmx_ready(void);
 /// What the entry checker (entry_check.h) needs to know of this core.
 struct vmx_processor vmx_processor(void);
+/// Whether the VMX-preemption timer bounds every stay in a guest. Otherwise the local APIC's does (vmm/sched.c).
+extern bool vmx_guest_timer;
+/// Decides that for all cores, when they are in VMX operation and before there is a vcpu. lapic: the configuration wants the
+/// local APIC's. False: the processor has no other.
+bool vmx_choose_guest_timer(bool lapic);
 /// The VMX-preemption timer counts down once in 2^this TSC ticks (IA32_VMX_MISC, SDM Vol. 3D A.6).
 extern uint32_t vmx_timer_shift;
 /// After an exit by NMI: NMIs are blocked until an IRET; this executes one.
