@@ -9,6 +9,8 @@ FUZZ_SECONDS ?= 10
 FUZZCC ?= clang
 CLANG_FORMAT ?= clang-format-19
 
+# A system library that it needs besides: '// library: Zydis'.
+libraries = $(patsubst %,-l%,$(shell sed -n 's|^// library:||p' $(1)))
 links = $(patsubst %,$(2)/%.o,$(1) $(shell sed -n 's|^// links:||p' $(1)))
 
 # POLYVISOR_HOST leaves the C library's own functions to the C library.
@@ -31,7 +33,7 @@ $(BUILD)/unit/obj/%.c.o: %.c Makefile tests/tests.mk
 	$(call say,HOSTCC,$<)$(HOSTCC) $(HOST) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
 define UNIT_RULE
 $(BUILD)/unit/$(1): $(call links,tests/unit/$(1).c,$(BUILD)/unit/obj)
-	$$(call say,HOSTLD,$$@)$$(HOSTCC) $$(SANITIZE) -o $$@ $$^ -lcmocka
+	$$(call say,HOSTLD,$$@)$$(HOSTCC) $$(SANITIZE) -o $$@ $$^ -lcmocka $(call libraries,tests/unit/$(1).c)
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
 
