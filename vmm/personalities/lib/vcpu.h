@@ -251,7 +251,7 @@ void pv_skip_instruction(struct pv_vcpu_state *state);
 /// Types of events (SDM Vol. 3C table 25-17).
 enum pv_inject_type { PV_TYPE_INTERRUPT = 0, PV_TYPE_NMI = 2, PV_TYPE_EXCEPTION = 3 };
 
-enum { PV_VECTOR_UD = 6, PV_VECTOR_GP = 13 };
+enum { PV_VECTOR_NMI = 2, PV_VECTOR_UD = 6, PV_VECTOR_GP = 13 };
 
 #define PV_INJECT_ERROR_CODE (UINT32_C(1) << 11)
 

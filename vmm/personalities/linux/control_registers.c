@@ -12,6 +12,14 @@ static uint64_t read_gpr(const struct pv_vcpu_state *state, uint32_t number)
     return number == PV_RSP ? state->rsp : state->gpr[number];
 }
 
+static void write_gpr(struct pv_vcpu_state *state, uint32_t number, uint64_t value)
+{
+    if (number == PV_RSP)
+        state->rsp = value; // goes with RIP's group
+    else
+        state->gpr[number] = value;
+}
+
 /// The checks that the processor would make, as far as the exit came before them.
 static bool cr0_valid(const struct pv_vcpu_state *state, uint64_t value)
 {
@@ -25,7 +33,10 @@ static bool cr0_valid(const struct pv_vcpu_state *state, uint64_t value)
 static void write_cr(struct cpu *cpu, uint32_t number, uint64_t value)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
-    if (number == 0 && cr0_valid(state, value)) {
+    if (number == 8 && value < 16) {
+        lapic_write_cr8(&cpu->lapic, value);
+        pv_skip_instruction(state);
+    } else if (number == 0 && cr0_valid(state, value)) {
         state->cr0 = value;
         state->dirty |= PV_GROUP_CONTROL; // EFER.LMA follows
         pv_skip_instruction(state);
@@ -39,8 +50,12 @@ void cr_handle_exit(struct cpu *cpu)
     struct pv_vcpu_state *state = cpu->vcpu.state;
     const uint64_t q = state->exit_qualification;
     const uint32_t number = q & QUALIFICATION_NUMBER, type = q >> TYPE_SHIFT & TYPE_MASK, gpr = q >> GPR_SHIFT & 15;
-    if (type == TYPE_MOV_TO && (number == 0 || number == 4))
+    if (type == TYPE_MOV_TO && (number == 0 || number == 4 || number == 8)) {
         write_cr(cpu, number, read_gpr(state, gpr));
-    else
+    } else if (type == TYPE_MOV_FROM && number == 8) {
+        write_gpr(state, gpr, lapic_read_cr8(&cpu->lapic));
+        pv_skip_instruction(state);
+    } else {
         cpu_fail(cpu, "access to a control register, qualification %#lx", q);
+    }
 }

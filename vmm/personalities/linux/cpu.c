@@ -5,6 +5,8 @@
 #include "cpuid.h"
 #include "machine.h"
 
+#include <polyvisor/string.h>
+
 enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160, POLLS_PER_SECOND = 200 };
 
 static struct pv_cpuid host_cpuid(uint32_t leaf, uint32_t subleaf)
@@ -24,11 +26,12 @@ int64_t cpu_create(struct cpu *cpu, uint32_t index)
 {
     struct pv_cpuid_entry table[PV_MAX_CPUID];
     cpu->index = index;
+    msr_init(&cpu->msrs);
     int64_t result = pv_vcpu_open(&cpu->vcpu, machine.memory.space);
     if (result < 0)
         return result;
     cpu->vcpu.state->fill = PV_GROUP_CONTROL | PV_GROUP_STATE;
-    msr_init(&cpu->msrs);
+    cpu->made = true;
     const struct cpuid_machine view = cpu_cpuid_view(cpu);
     return pv_vcpu_cpuid(cpu->vcpu.id, table, cpuid_table(&view, table));
 }
@@ -76,16 +79,26 @@ void cpu_raise_ud(struct cpu *cpu)
     raise(cpu, PV_VECTOR_UD, false);
 }
 
-/// The interrupt that the processor would be told now. False: none.
-static bool choose(struct cpu *cpu, uint8_t *vector)
+static bool choose_as(struct cpu *cpu, enum cpu_offer offer, uint32_t offered)
 {
-    const int input = cpu->index == 0 ? pic_next(&machine.pic) : PIC_NONE;
-    if (input == PIC_NONE)
-        return false;
-    cpu->offer = OFFER_PIC;
-    cpu->offered = (uint32_t)input;
-    *vector = pic_vector(&machine.pic, (uint32_t)input);
+    cpu->offer = offer;
+    cpu->offered = offered;
     return true;
+}
+
+/// The event that the processor would be told of now: an NMI, the PIC's interrupt, the local APIC's. False: none.
+static bool choose(struct cpu *cpu, bool interruptible)
+{
+    const struct lapic *lapic = &cpu->lapic;
+    if (lapic->nmi)
+        return choose_as(cpu, OFFER_NMI, PV_VECTOR_NMI);
+    if (!interruptible)
+        return false;
+    const int input = cpu->index == 0 && lapic_passes_extint(lapic) ? pic_next(&machine.pic) : PIC_NONE;
+    if (input != PIC_NONE)
+        return choose_as(cpu, OFFER_PIC, (uint32_t)input);
+    const int vector = lapic_next(lapic);
+    return vector != LAPIC_NONE && choose_as(cpu, OFFER_LAPIC, (uint32_t)vector);
 }
 
 /// Puts the most important interrupt into the slot, from which the multiplexer takes it when the guest can be interrupted. Until
@@ -93,12 +106,23 @@ static bool choose(struct cpu *cpu, uint8_t *vector)
 static void offer(struct cpu *cpu)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
-    uint8_t vector;
     cpu->offer = OFFER_NONE;
-    if (pv_inject_pending(state)) // an exception goes first
+    if (pv_inject_pending(state) || !choose(cpu, true)) // an exception goes first
         return;
-    if (choose(cpu, &vector) && !pv_inject(state, PV_TYPE_INTERRUPT, vector))
+    const uint32_t offered = cpu->offered;
+    const uint8_t vector = cpu->offer == OFFER_PIC ? pic_vector(&machine.pic, offered) : (uint8_t)offered;
+    if (!pv_inject(state, cpu->offer == OFFER_NMI ? PV_TYPE_NMI : PV_TYPE_INTERRUPT, vector))
         cpu->offer = OFFER_NONE;
+}
+
+static void acknowledge(struct cpu *cpu)
+{
+    if (cpu->offer == OFFER_NMI)
+        cpu->lapic.nmi = false;
+    else if (cpu->offer == OFFER_PIC)
+        pic_accept(&machine.pic, cpu->offered);
+    else
+        lapic_accept(&cpu->lapic, (uint8_t)cpu->offered);
 }
 
 /// After a run: if the offer was taken, the controller gets its acknowledge; if not, the slot is free again.
@@ -110,25 +134,57 @@ static void settle(struct cpu *cpu)
     if (pv_inject_pending(state))
         state->inject = 0;
     else
-        pic_accept(&machine.pic, cpu->offered);
+        acknowledge(cpu);
     cpu->offer = OFFER_NONE;
 }
 
 /// Whether there is something for which a halted processor goes on.
 static bool wakes(struct cpu *cpu)
 {
-    uint8_t vector;
-    return pv_inject_pending(cpu->vcpu.state) || ((cpu->vcpu.state->rflags & RFLAGS_IF) != 0 && choose(cpu, &vector));
+    return pv_inject_pending(cpu->vcpu.state) || choose(cpu, (cpu->vcpu.state->rflags & RFLAGS_IF) != 0);
+}
+
+/* ---- INIT and start-up ---- */
+
+/// SDM Vol. 3A 11.4.7.3 and table 9-1; the start itself follows with the start-up IPI.
+static void take_init(struct cpu *cpu)
+{
+    cpu->lapic.init = false;
+    cpu->lapic.waits_for_startup = true;
+    lapic_reset(&cpu->lapic);
+    cpu->vcpu.state->inject = 0;
+    cpu->halted = false;
+}
+
+/// Real mode at the page that the vector names (SDM Vol. 3A 9.4.4).
+static void take_startup(struct cpu *cpu)
+{
+    enum { PAGE_SHIFT_IN_SEGMENTS = 8 };
+    struct pv_vcpu_state *state = cpu->vcpu.state;
+    cpu->lapic.startup = false;
+    cpu->lapic.waits_for_startup = false;
+    memset(state->gpr, 0, sizeof(state->gpr));
+    pv_start_real(state, (uint16_t)(cpu->lapic.startup_vector << PAGE_SHIFT_IN_SEGMENTS), 0, 0);
+}
+
+/// Whether it is a running processor, after INIT and start-up IPIs that have come.
+static bool is_started(struct cpu *cpu)
+{
+    if (cpu->lapic.init)
+        take_init(cpu);
+    if (cpu->lapic.waits_for_startup && cpu->lapic.startup)
+        take_startup(cpu);
+    return !cpu->lapic.waits_for_startup;
 }
 
 /* ---- the loop ---- */
 
-static void wait(uint64_t deadline)
+static void wait(const struct cpu *cpu, uint64_t deadline)
 {
     console_flush(&machine.console);
     machine_unlock();
     pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT, deadline);
-    machine_lock();
+    machine_lock(cpu->index);
 }
 
 static void run(struct cpu *cpu, uint64_t budget)
@@ -138,7 +194,7 @@ static void run(struct cpu *cpu, uint64_t budget)
     state->vectoring_info = 0; // what it was about is repeated by this entry
     machine_unlock();
     const int64_t result = pv_vcpu_run(cpu->vcpu.id, budget);
-    machine_lock();
+    machine_lock(cpu->index);
     settle(cpu);
     if (result == PV_RUN_EXIT)
         cpu_handle_exit(cpu);
@@ -148,19 +204,28 @@ static void run(struct cpu *cpu, uint64_t budget)
         cpu_fail(cpu, "pv_vcpu_run: %s", pv_error_name(result));
 }
 
+/// Devices and the timer up to now; returns when there is something to do again.
+static uint64_t advance(struct cpu *cpu, uint64_t now)
+{
+    const uint64_t machine_deadline = cpu->index == 0 ? machine_poll(now) : DEV_NEVER;
+    lapic_advance(&cpu->lapic, now);
+    const uint64_t own = lapic_deadline(&cpu->lapic);
+    return own < machine_deadline ? own : machine_deadline;
+}
+
 void cpu_loop(struct cpu *cpu)
 {
     const uint64_t poll = machine.info->tsc_hz / POLLS_PER_SECOND;
-    machine_lock();
+    machine_lock(cpu->index);
     while (!machine.ended && !cpu->stopped) {
         const uint64_t now = pv_tsc();
-        uint64_t deadline = cpu->index == 0 ? machine_poll(now) : DEV_NEVER;
-        if (cpu->halted && !wakes(cpu)) {
-            wait(deadline);
+        uint64_t deadline = advance(cpu, now);
+        if (!is_started(cpu) || (cpu->halted && !wakes(cpu))) {
+            wait(cpu, deadline);
             continue;
         }
         cpu->halted = false;
-        if (deadline - now > poll)
+        if (deadline == DEV_NEVER || deadline > now + poll)
             deadline = now + poll; // console input does not end a run
         run(cpu, deadline > now ? deadline - now : 1);
     }

@@ -4,20 +4,23 @@
 #define POLYVISOR_LINUX_CPU_H
 
 #include "cpuid.h"
+#include "devices/lapic.h"
 #include "msr.h"
 #include "vcpu.h"
 
 /// Whose interrupt stands in the state page's inject slot.
-enum cpu_offer { OFFER_NONE, OFFER_PIC };
+enum cpu_offer { OFFER_NONE, OFFER_PIC, OFFER_LAPIC, OFFER_NMI };
 
 struct cpu {
     struct pv_vcpu vcpu;
-    uint32_t index; ///< also the number of its agent
+    uint32_t index; ///< also the number of its agent, and its APIC id
+    _Atomic bool made;
     bool halted;
     bool stopped; ///< will never run again
     struct msr_file msrs;
+    struct lapic lapic;
     enum cpu_offer offer;
-    uint32_t offered; ///< the PIC's input
+    uint32_t offered; ///< the PIC's input, or the vector
 };
 
 /// Makes the vcpu on this agent.
@@ -38,6 +41,9 @@ void cpu_raise_ud(struct cpu *cpu);
 
 /// What CPUID tells it.
 struct cpuid_machine cpu_cpuid_view(const struct cpu *cpu);
+
+/// mmio.c: handles an access to memory that the guest does not have.
+void cpu_handle_ept_violation(struct cpu *cpu);
 
 /// exits.c: handles the exit in the state page.
 void cpu_handle_exit(struct cpu *cpu);

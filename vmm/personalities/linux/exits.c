@@ -38,7 +38,7 @@ static void handle_rdmsr(struct cpu *cpu)
     uint64_t value;
     if (msr == MSR_TSC) {
         value = pv_tsc();
-    } else if (!msr_read(&cpu->msrs, msr, &value)) {
+    } else if (!lapic_read_msr(&cpu->lapic, msr, &value, pv_tsc()) && !msr_read(&cpu->msrs, msr, &value)) {
         cpu_raise_gp(cpu);
         return;
     }
@@ -49,7 +49,9 @@ static void handle_rdmsr(struct cpu *cpu)
 static void handle_wrmsr(struct cpu *cpu)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
-    if (msr_write(&cpu->msrs, (uint32_t)state->gpr[PV_RCX], pv_msr_value(state)))
+    const uint32_t msr = (uint32_t)state->gpr[PV_RCX];
+    const uint64_t value = pv_msr_value(state);
+    if (lapic_write_msr(&cpu->lapic, msr, value, pv_tsc()) || msr_write(&cpu->msrs, msr, value))
         pv_skip_instruction(state);
     else
         cpu_raise_gp(cpu);
@@ -59,12 +61,6 @@ static void handle_hlt(struct cpu *cpu)
 {
     cpu->halted = true;
     pv_skip_instruction(cpu->vcpu.state);
-}
-
-static void handle_ept_violation(struct cpu *cpu)
-{
-    cpu_fail(cpu, "access to %#lx, where nothing is (qualification %#lx)", cpu->vcpu.state->guest_physical_address,
-             cpu->vcpu.state->exit_qualification);
 }
 
 void cpu_handle_exit(struct cpu *cpu)
@@ -88,7 +84,7 @@ void cpu_handle_exit(struct cpu *cpu)
         handle_hlt(cpu);
         break;
     case PV_EXIT_EPT_VIOLATION:
-        handle_ept_violation(cpu);
+        cpu_handle_ept_violation(cpu);
         break;
     case PV_EXIT_CR_ACCESS:
         cr_handle_exit(cpu);

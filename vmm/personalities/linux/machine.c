@@ -3,13 +3,19 @@
 
 #include <polyvisor/string.h>
 
-enum { UART_IRQ = 4, PIT_IRQ = 0, OVERHEAD = 2 << 20, FLUSHES_PER_SECOND = 100 };
+#include "devices/acpi_tables.h"
+
+enum { PIT_IRQ = 0, UART_IRQ = 4, RTC_IRQ = 8, PIT_INPUT = 2, OVERHEAD = 2 << 20, FLUSHES_PER_SECOND = 100 };
+/// There is nobody to ask for the time: 2026-01-01.
+#define EPOCH INT64_C(1767225600)
+
+extern const uint8_t linux_dsdt[], linux_dsdt_end[];
 
 struct machine machine;
 
 /* ---- the lock ---- */
 
-void machine_lock(void)
+void machine_lock(uint32_t agent)
 {
     enum { SPINS = 1000 };
     for (uint32_t i = 0; atomic_exchange(&machine.locked, true); i++) {
@@ -17,6 +23,7 @@ void machine_lock(void)
             pv_yield(); // its holder may be waiting for this core
         __asm__ volatile("pause");
     }
+    machine.holder = agent;
 }
 
 void machine_unlock(void)
@@ -24,27 +31,47 @@ void machine_unlock(void)
     atomic_store(&machine.locked, false);
 }
 
+void machine_wake(uint32_t cpu)
+{
+    if (cpu != machine.holder && machine.cpus[cpu].made)
+        cpu_wake(&machine.cpus[cpu]);
+}
+
 void machine_end(int code)
 {
     machine.exit_code = code;
     machine.ended = true;
     for (uint32_t i = 0; i < machine.cpu_count; i++)
-        cpu_wake(&machine.cpus[i]);
+        machine_wake(i);
 }
 
 /* ---- devices ---- */
 
-static void set_pic_line(void *context, uint32_t number, bool high)
+/// ISA interrupts go to the PIC and to the I/O APIC, whichever the guest listens to; the timer's comes in at input 2 there.
+static void set_isa_line(void *context, uint32_t number, bool high)
 {
     (void)context;
     pic_set_line(&machine.pic, number, high);
+    ioapic_set_line(&machine.ioapic, number == PIT_IRQ ? PIT_INPUT : number, high);
 }
 
 /// INTR goes to the first processor.
 static void set_intr(void *context, uint32_t number, bool high)
 {
     (void)context, (void)number;
-    (void)high; // only that processor polls so far
+    if (high)
+        machine_wake(0);
+}
+
+static void wake_cpu(void *context, uint32_t index)
+{
+    (void)context;
+    machine_wake(index);
+}
+
+static void end_interrupt(void *context, uint8_t vector)
+{
+    ioapic_end(context, vector);
 }
 
 static void send_byte(void *context, uint8_t byte)
@@ -52,11 +79,37 @@ static void send_byte(void *context, uint8_t byte)
     console_put(context, (char)byte);
 }
 
+static void make_apics(void)
+{
+    machine.bus = (struct apic_bus){.wake = wake_cpu, .end = end_interrupt, .context = &machine.ioapic};
+    for (uint32_t i = 0; i < machine.cpu_count; i++) {
+        lapic_init(&machine.cpus[i].lapic, &machine.bus, i);
+        machine.cpus[i].lapic.waits_for_startup = i != 0;
+    }
+    lapic_virtual_wire(&machine.cpus[0].lapic);
+    ioapic_init(&machine.ioapic, &machine.bus, machine.cpu_count);
+}
+
 static void make_devices(void)
 {
+    const uint64_t hz = machine.info->tsc_hz;
+    make_apics();
     pic_init(&machine.pic, (struct dev_line){set_intr, NULL, 0});
-    pit_init(&machine.pit, machine.info->tsc_hz, (struct dev_line){set_pic_line, NULL, PIT_IRQ});
-    uart_init(&machine.uart, send_byte, &machine.console, (struct dev_line){set_pic_line, NULL, UART_IRQ});
+    pit_init(&machine.pit, hz, (struct dev_line){set_isa_line, NULL, PIT_IRQ});
+    rtc_init(&machine.rtc, hz, pv_tsc(), EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
+    uart_init(&machine.uart, send_byte, &machine.console, (struct dev_line){set_isa_line, NULL, UART_IRQ});
+    pci_init(&machine.pci);
+    acpi_pm_init(&machine.pm, hz);
+}
+
+/// ACPI tables in the BIOS's area.
+static const char *make_tables(void)
+{
+    const struct acpi_machine view = {.cpus = machine.cpu_count,
+                                      .dsdt = linux_dsdt,
+                                      .dsdt_size = (size_t)((uintptr_t)linux_dsdt_end - (uintptr_t)linux_dsdt)};
+    void *area = pv_guest_pointer(&machine.memory, LAYOUT_ACPI, LAYOUT_ACPI_SIZE);
+    return acpi_tables(&view, area, LAYOUT_ACPI_SIZE, LAYOUT_ACPI) != 0 ? NULL : "the ACPI tables do not fit";
 }
 
 /// Console input goes into the UART as far as there is room; the rest stays with the multiplexer.
@@ -75,13 +128,15 @@ uint64_t machine_poll(uint64_t now)
     static uint64_t next_input;
     const uint64_t interval = machine.info->tsc_hz / FLUSHES_PER_SECOND;
     pit_advance(&machine.pit, now);
+    rtc_advance(&machine.rtc, now);
     if (now >= next_input) {
         next_input = now + interval / 4;
         take_input();
     }
     if (machine.console.used > 0 && now - machine.console.since > interval)
         console_flush(&machine.console);
-    return pit_deadline(&machine.pit);
+    const uint64_t pit = pit_deadline(&machine.pit), rtc = rtc_deadline(&machine.rtc);
+    return pit < rtc ? pit : rtc;
 }
 
 /* ---- the guest's memory ---- */
@@ -130,7 +185,8 @@ const char *machine_make(const struct pv_info *info)
     if (kernel == NULL)
         return "no kernel: the configuration lacks 'module kernel FILE'";
     const char *wrong = load(kernel, find_module("initrd"));
-    if (wrong == NULL)
-        make_devices();
-    return wrong;
+    if (wrong != NULL)
+        return wrong;
+    make_devices();
+    return make_tables();
 }

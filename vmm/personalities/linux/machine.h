@@ -7,8 +7,12 @@
 
 #include "console.h"
 #include "cpu.h"
+#include "devices/acpi_pm.h"
+#include "devices/ioapic.h"
+#include "devices/pci.h"
 #include "devices/pic.h"
 #include "devices/pit.h"
+#include "devices/rtc.h"
 #include "devices/uart.h"
 #include "layout.h"
 
@@ -22,9 +26,15 @@ struct machine {
     struct uart uart;
     struct pic pic;
     struct pit pit;
+    struct rtc rtc;
+    struct pci pci;
+    struct acpi_pm pm;
+    struct ioapic ioapic;
+    struct apic_bus bus;
     struct cpu cpus[MAX_CPUS];
     uint32_t cpu_count;
     _Atomic bool locked; ///< held by an agent while it is not inside its guest
+    uint32_t holder;     ///< by which one
     _Atomic bool ended;
     int exit_code;
 };
@@ -34,8 +44,11 @@ extern struct machine machine;
 /// Loads the kernel and makes the devices; on agent 0. NULL, or what is wrong.
 const char *machine_make(const struct pv_info *info);
 
-void machine_lock(void);
+void machine_lock(uint32_t agent);
 void machine_unlock(void);
+
+/// Has a processor look at its interrupts and timers, unless it is the one that holds the lock: that does so anyway.
+void machine_wake(uint32_t cpu);
 
 /// Ends the personality: power-off, or something that cannot go on.
 void machine_end(int code);

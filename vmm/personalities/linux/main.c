@@ -47,9 +47,6 @@ int main(const struct pv_info *info, uint32_t agent)
     }
     if (agent == 0 && !enter_kernel(cpu))
         return 2;
-    if (agent != 0)
-        return 0;
     cpu_loop(cpu);
-    console_flush(&machine.console);
-    return machine.exit_code;
+    return agent == 0 ? machine.exit_code : 0;
 }

@@ -1,34 +1,96 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which device answers at which port.
+// Which device answers at which port. Ports without a device read as ones, as on an empty bus.
 #include "machine.h"
 
-enum { COM1 = 0x3f8 };
+enum { COM1 = 0x3f8, KEYBOARD_COMMAND = 0x64, KEYBOARD_RESET = 0xfe, PORT_A = 0x92, PORT_A_RESET = 1 };
 
-/// One byte; wider accesses to these devices are made of bytes.
+static bool is_pic(uint16_t port)
+{
+    const uint16_t pair = port & 0xfffe;
+    return pair == PIC_FIRST_PORT || pair == PIC_SECOND_PORT || pair == PIC_EDGE_LEVEL_PORT;
+}
+
+static bool is_pit(uint16_t port)
+{
+    return (port >= PIT_FIRST_PORT && port <= PIT_LAST_PORT) || port == PIT_PORT_B;
+}
+
+static bool is_rtc(uint16_t port)
+{
+    return port == RTC_INDEX_PORT || port == RTC_DATA_PORT;
+}
+
+static bool is_pm(uint16_t port)
+{
+    return port >= ACPI_PM_FIRST_PORT && port <= ACPI_PM_LAST_PORT;
+}
+
+static bool is_pci(uint16_t port)
+{
+    return port >= PCI_ADDRESS_PORT && port <= PCI_DATA_LAST;
+}
+
+/* ---- devices of bytes: wider accesses are made of them ---- */
+
 static uint8_t read_byte(uint16_t port)
 {
     if (port >= COM1 && port < COM1 + UART_PORTS)
         return uart_read(&machine.uart, port - COM1);
-    if ((port >= PIT_FIRST_PORT && port <= PIT_LAST_PORT) || port == PIT_PORT_B)
+    if (is_pit(port))
         return pit_read(&machine.pit, port, pv_tsc());
-    if ((port & ~1) == PIC_FIRST_PORT || (port & ~1) == PIC_SECOND_PORT || (port & ~1) == PIC_EDGE_LEVEL_PORT)
+    if (is_pic(port))
         return pic_read(&machine.pic, port);
+    if (is_rtc(port))
+        return rtc_read(&machine.rtc, port, pv_tsc());
     return 0xff;
+}
+
+static void reset(void)
+{
+    console_flush(&machine.console);
+    pv_printf("linux: the guest resets the machine\n");
+    machine_end(3);
 }
 
 static void write_byte(uint16_t port, uint8_t value)
 {
-    if (port >= COM1 && port < COM1 + UART_PORTS)
+    if (port >= COM1 && port < COM1 + UART_PORTS) {
         uart_write(&machine.uart, port - COM1, value);
-    else if ((port >= PIT_FIRST_PORT && port <= PIT_LAST_PORT) || port == PIT_PORT_B)
+    } else if (is_pit(port)) {
         pit_write(&machine.pit, port, value, pv_tsc());
-    else if ((port & ~1) == PIC_FIRST_PORT || (port & ~1) == PIC_SECOND_PORT || (port & ~1) == PIC_EDGE_LEVEL_PORT)
+        machine_wake(0); // whose agent looks after deadlines
+    } else if (is_pic(port)) {
         pic_write(&machine.pic, port, value);
+    } else if (is_rtc(port)) {
+        rtc_write(&machine.rtc, port, value, pv_tsc());
+        machine_wake(0);
+    } else if ((port == KEYBOARD_COMMAND && value == KEYBOARD_RESET) ||
+               (port == PORT_A && (value & PORT_A_RESET) != 0)) {
+        reset();
+    }
+}
+
+/* ---- all ---- */
+
+static void write_pm(uint16_t port, uint32_t size, uint32_t value)
+{
+    const enum acpi_pm_request request = acpi_pm_write(&machine.pm, port, size, value);
+    if (request == ACPI_PM_RESET)
+        reset();
+    if (request != ACPI_PM_OFF)
+        return;
+    console_flush(&machine.console);
+    pv_printf("linux: the guest switches the machine off\n");
+    machine_end(0);
 }
 
 uint32_t port_read(uint16_t port, uint32_t size)
 {
     uint32_t value = 0;
+    if (is_pm(port))
+        return acpi_pm_read(&machine.pm, port, size, pv_tsc());
+    if (is_pci(port))
+        return pci_read(&machine.pci, port, size);
     for (uint32_t i = 0; i < size; i++)
         value |= (uint32_t)read_byte((uint16_t)(port + i)) << (8 * i);
     return value;
@@ -36,6 +98,12 @@ uint32_t port_read(uint16_t port, uint32_t size)
 
 void port_write(uint16_t port, uint32_t size, uint32_t value)
 {
-    for (uint32_t i = 0; i < size; i++)
-        write_byte((uint16_t)(port + i), (uint8_t)(value >> (8 * i)));
+    if (is_pm(port) || (port == ACPI_RESET_PORT && size == 1)) {
+        write_pm(port, size, value);
+    } else if (is_pci(port)) {
+        pci_write(&machine.pci, port, size, value);
+    } else {
+        for (uint32_t i = 0; i < size; i++)
+            write_byte((uint16_t)(port + i), (uint8_t)(value >> (8 * i)));
+    }
 }
