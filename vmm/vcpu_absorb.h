@@ -26,6 +26,12 @@ static inline void skip_instruction(void)
 enum { OSXSAVE_SHIFT = 9 }; ///< from CR4 to CPUID
 _Static_assert(CR4_OSXSAVE << OSXSAVE_SHIFT == (uint64_t)CPUID_OSXSAVE, "SDM Vol. 2A CPUID");
 
+/// MSRs that the multiplexer keeps copies of, and so writes itself.
+static inline bool is_syscall_msr(uint32_t msr)
+{
+    return (msr >= MSR_STAR && msr <= MSR_SFMASK && msr != MSR_CSTAR) || msr == MSR_TSC_AUX;
+}
+
 static inline bool absorb_cpuid(struct vcpu *vcpu)
 {
     uint64_t *gpr = vcpu->gprs;

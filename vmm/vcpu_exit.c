@@ -51,7 +51,7 @@ static bool absorb_wrmsr(struct vcpu *vcpu)
 {
     uint32_t msr = (uint32_t)vcpu->gprs[PV_RCX];
     uint64_t value = (uint32_t)vcpu->gprs[PV_RAX] | vcpu->gprs[PV_RDX] << 32;
-    if ((msr < MSR_STAR || msr > MSR_SFMASK || msr == MSR_CSTAR) && msr != MSR_TSC_AUX) {
+    if (!is_syscall_msr(msr)) {
         return false;
     }
     if (vcpu_write_msr(vcpu, msr, value)) {

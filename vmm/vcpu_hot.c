@@ -98,12 +98,26 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     return EXIT_TO_GUEST;
 }
 
-/// Exits that an instruction causes, that nothing here absorbs, and whose handlers need no more of the VMCS than every exit gives. An
-/// instruction does not interrupt the delivery of an event.
-#define DELIVERED_AT_ONCE (BIT(EXIT_REASON_IO) | BIT(EXIT_REASON_HLT) | BIT(EXIT_REASON_VMCALL))
-static inline bool is_delivered_at_once(uint32_t reason)
+/// Exits that an instruction causes (so that none interrupts the delivery of an event), and that nothing here absorbs.
+#define ALWAYS_DELIVERED (BIT(EXIT_REASON_IO) | BIT(EXIT_REASON_HLT) | BIT(EXIT_REASON_VMCALL))
+static inline bool is_always_delivered(uint32_t reason)
 {
-    return reason < 64 && DELIVERED_AT_ONCE >> reason & 1;
+    return reason < 64 && ALWAYS_DELIVERED >> reason & 1;
+}
+
+/// Exits that are delivered mostly: accesses to memory and MSRs of device models.
+static inline bool is_delivered_now(const struct vcpu *vcpu, uint32_t reason)
+{
+    switch (reason) {
+    case EXIT_REASON_EPT_VIOLATION:
+        return !(vmcs_read(VMCS_IDT_VECTORING_INFO) & INTERRUPTION_VALID);
+    case EXIT_REASON_RDMSR:
+        return !vcpu->msr_table;
+    case EXIT_REASON_WRMSR:
+        return !is_syscall_msr((uint32_t)vcpu->gprs[PV_RCX]);
+    default:
+        return false;
+    }
 }
 
 static __attribute__((noinline)) enum vcpu_exit_to deliver(struct vcpu *vcpu, struct core *core, uint32_t reason)
@@ -115,10 +129,14 @@ static __attribute__((noinline)) enum vcpu_exit_to deliver(struct vcpu *vcpu, st
     vcpu->delivered[reason]++;
     vcpu_give_exit(state, reason);
     state->vectoring_info = 0;
-    if (reason == EXIT_REASON_IO && state->exit_qualification & BIT(4)) { // INS, OUTS
-        vcpu_give_string_io(state);
+    if (reason == EXIT_REASON_IO) {
+        if (state->exit_qualification & BIT(4)) { // INS, OUTS
+            vcpu_give_instruction(state);
+        }
+    } else if (reason == EXIT_REASON_EPT_VIOLATION) {
+        vcpu_give_address(state);
     }
-    uint32_t fill = __atomic_load_n(&state->fill, __ATOMIC_RELAXED);
+    uint32_t fill = __atomic_load_n(&state->fill, __ATOMIC_RELAXED) & PV_GROUP_ALL;
     state->valid = fill | PV_GROUP_ALWAYS;
     if (fill) {
         vcpu_give_groups(state, fill);
@@ -136,7 +154,7 @@ enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reaso
     if (reason == EXIT_REASON_PREEMPTION_TIMER) {
         return slice_over(vcpu, core);
     }
-    if (is_delivered_at_once(reason)) {
+    if (is_always_delivered(reason) || is_delivered_now(vcpu, reason)) {
         return deliver(vcpu, core, reason);
     }
     note_exit(vcpu, core);

@@ -276,7 +276,7 @@ void vcpu_give_groups(struct pv_vcpu_state *s, uint32_t groups)
     }
 }
 
-void vcpu_give_string_io(struct pv_vcpu_state *s)
+void vcpu_give_instruction(struct pv_vcpu_state *s)
 {
     s->exit_instruction_info = (uint32_t)vmcs_read(VMCS_EXIT_INSTRUCTION_INFO);
     s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
@@ -288,15 +288,18 @@ static void give_details(struct pv_vcpu_state *s, uint32_t reason)
     switch (reason) {
     case EXIT_REASON_EPT_VIOLATION:
     case EXIT_REASON_EPT_MISCONFIGURATION:
-        s->guest_physical_address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
-        s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
+        vcpu_give_address(s);
         break;
     case EXIT_REASON_EXCEPTION_NMI:
         s->exit_interruption_info = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
         s->exit_interruption_error = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE);
         break;
+    case EXIT_REASON_CPUID:
+    case EXIT_REASON_RDMSR:
+    case EXIT_REASON_WRMSR:
+        break; // no memory operand
     default:
-        vcpu_give_string_io(s);
+        vcpu_give_instruction(s);
         break;
     }
 }

@@ -37,8 +37,14 @@ static inline void vcpu_give_exit(struct pv_vcpu_state *s, uint32_t reason)
     s->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     s->interruptibility = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
 }
-/// What INS and OUTS need besides.
-void vcpu_give_string_io(struct pv_vcpu_state *s);
+/// What instructions with a memory operand need besides.
+void vcpu_give_instruction(struct pv_vcpu_state *s);
+/// The addresses of an EPT violation or misconfiguration.
+static inline void vcpu_give_address(struct pv_vcpu_state *s)
+{
+    s->guest_physical_address = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+    s->guest_linear_address = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
+}
 /// Groups that the personality wants besides, of the current VMCS and the loaded register file.
 void vcpu_give_groups(struct pv_vcpu_state *s, uint32_t groups);
 /// The fields of the exit that tell about events.
