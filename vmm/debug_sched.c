@@ -74,5 +74,5 @@ int64_t debug_pin(const struct debug_call *call)
     if (!p) {
         return PV_ERR_NOT_FOUND;
     }
-    return personality_pin(p, call->a2);
+    return personality_pin(p, call->a2, agent_of(call->regs));
 }

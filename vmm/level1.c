@@ -212,6 +212,21 @@ static void advance(struct level1 *l1, uint64_t now)
     l1->slots_missed += frames * l1->slot_count + slot - l1->slot - 1;
     l1->frame_start += frames * l1->frame_ticks;
     l1->slot = slot;
+    struct level1_slot *begun = &l1->slots[slot];
+    if (begun->entity && begun->entity->mate) {
+        begun->entity = begun->entity->mate;
+    }
+}
+
+/// Who runs in a slot: the one whose turn it is; when that sleeps, the next of its mates that does not.
+static struct level1_entity *runner(const struct level1 *l1, struct level1_slot *slot)
+{
+    struct level1_entity *entity = slot->entity;
+    while (entity && entity->where != l1) {
+        entity = entity->mate != slot->entity ? entity->mate : NULL;
+    }
+    slot->entity = entity ? entity : slot->entity;
+    return entity;
 }
 
 static struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_t *end)
@@ -221,9 +236,9 @@ static struct level1_entity *pick_frame(struct level1 *l1, uint64_t now, uint64_
         return NULL;
     }
     advance(l1, now);
-    const struct level1_slot *slot = &l1->slots[l1->slot];
+    struct level1_slot *slot = &l1->slots[l1->slot];
     *end = l1->frame_start + slot->end;
-    return slot->entity && slot->entity->where == l1 ? slot->entity : NULL;
+    return runner(l1, slot);
 }
 
 struct level1_entity *level1_pick(struct level1 *l1, uint64_t now, uint64_t *end)

@@ -67,12 +67,14 @@ struct level1_entity {
     int64_t due;    ///< the credit for a turn, and half a round more
     int64_t turn;   ///< ticks
     int64_t debt;   ///< the deepest, ticks
+    /// The next of the entities that share slots of a frame, in a ring; NULL: alone. The caller's.
+    struct level1_entity *mate;
 };
 
 /// A slot of a frame. The table is the caller's and stays while it is in use; so do the entities, runnable or not. One
-/// that moved to another core does not run in its slots here any more.
+/// that moved to another core does not run in its slots here any more. The caller may change who has a slot at any time.
 struct level1_slot {
-    struct level1_entity *entity; ///< NULL: idle
+    struct level1_entity *entity; ///< who has it, or one of the mates that do: another each time. NULL: idle
     uint64_t ticks;               ///< its length, at least LEVEL1_MIN_QUANTUM
     uint64_t end;                 ///< from the beginning of the frame; filled by level1_use_frame
 };

@@ -37,6 +37,11 @@ bool message_post(struct core *to, struct message *message)
     return true;
 }
 
+bool message_waits(void)
+{
+    return __atomic_load_n(&mailboxes[core_self()->id].head, __ATOMIC_RELAXED);
+}
+
 void message_receive(void)
 {
     struct message *list = __atomic_exchange_n(&mailboxes[core_self()->id].head, NULL, __ATOMIC_ACQUIRE);

@@ -21,7 +21,10 @@ struct message {
 bool message_send(struct core *to, struct message *message);
 /// Like message_send, but never runs it at once: a message to this core itself comes as a later interrupt.
 bool message_post(struct core *to, struct message *message);
-/// Runs what has arrived for this core, in order of sending by each sender. For the IPI handler.
+/// Runs what has arrived for this core, in order of sending by each sender. For the IPI handler, and for whoever must not depend on
+/// interrupts.
 void message_receive(void);
+/// Whether anything has.
+bool message_waits(void);
 
 #endif

@@ -57,8 +57,8 @@ static void create_agents(struct personality *p)
     uint32_t i = 0;
     for (uint32_t c = 0; c < core_count; c++) {
         if (p->cores >> c & 1) {
-            p->agents[i] = (struct agent){.personality = p, .core = &cores[c], .index = i};
-            p->agents[i].call.agent = &p->agents[i];
+            p->agents[i] = (struct agent){.personality = p, .index = i};
+            sched_init_agent(&p->agents[i], &cores[c]);
             level1_entity_init(&p->agents[i].entity, p->config->weight);
             i++;
         }
@@ -142,11 +142,10 @@ void personality_create_all(void)
     }
 }
 
-static void run_start(struct message *message)
+static void request_all(struct personality *p, uint32_t requests)
 {
-    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, start_message));
-    if (!sched_forward(agent, message)) {
-        sched_start(agent);
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        sched_request(&p->agents[i], requests);
     }
 }
 
@@ -164,17 +163,13 @@ bool personality_start(struct personality *p)
     p->paused = false;
     p->started = cpu_rdtsc();
     memset(&p->registers, 0, sizeof(p->registers));
-    // All are on their way before anybody can send a stop after them: personality_stop waits for the lock, and
-    // messages to a core arrive in the order in which they were sent.
+    // All are asked before anybody can ask them to stop: personality_stop waits for the lock.
     lock_take(&p->lock);
     p->state = PV_STATE_RUNNING;
     for (uint32_t i = 0; i < p->agent_count; i++) {
-        struct agent *agent = &p->agents[i];
-        agent->events = 0;
-        agent->held = false;
-        agent->start_message.run = run_start;
-        message_send(agent->core, &agent->start_message);
+        p->agents[i].events = 0;
     }
+    request_all(p, REQUEST_START);
     lock_drop(&p->lock);
     return true;
 }
@@ -229,19 +224,6 @@ void personality_agent_stopped(struct agent *agent)
     }
 }
 
-static void run_stop(struct message *message)
-{
-    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, stop_message));
-    if (sched_forward(agent, message)) {
-        return;
-    }
-    if (agent->state == AGENT_BLOCKED) {
-        agent->stop_after_call = true; // somebody holds its remote call
-    } else {
-        personality_agent_stopped(agent);
-    }
-}
-
 bool personality_stop(struct personality *p, enum pv_personality_state state, struct agent *waiter)
 {
     lock_take(&p->lock);
@@ -256,9 +238,8 @@ bool personality_stop(struct personality *p, enum pv_personality_state state, st
         p->stop_waiter = waiter;
     }
     lock_drop(&p->lock);
-    for (uint32_t i = 0; runs && i < p->agent_count; i++) {
-        p->agents[i].stop_message.run = run_stop;
-        message_send(p->agents[i].core, &p->agents[i].stop_message);
+    if (runs) {
+        request_all(p, REQUEST_STOP);
     }
     return waiter ? keep : runs;
 }
@@ -315,25 +296,6 @@ void personality_signal(struct personality *p, uint32_t events)
     }
 }
 
-/// An agent becomes what its personality's settings say now.
-static void run_settings(struct message *message)
-{
-    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, hold_message));
-    if (sched_forward(agent, message)) {
-        return;
-    }
-    sched_hold(agent, agent->personality->paused);
-    sched_set_weight(agent, agent->personality->weight);
-}
-
-static void send_settings(struct personality *p)
-{
-    for (uint32_t i = 0; i < p->agent_count; i++) {
-        p->agents[i].hold_message.run = run_settings;
-        message_send(p->agents[i].core, &p->agents[i].hold_message);
-    }
-}
-
 bool personality_pause(struct personality *p, bool paused)
 {
     lock_take(&p->lock);
@@ -343,7 +305,7 @@ bool personality_pause(struct personality *p, bool paused)
     }
     lock_drop(&p->lock);
     if (runs) {
-        send_settings(p);
+        request_all(p, REQUEST_SETTINGS);
     }
     return runs;
 }
@@ -351,41 +313,81 @@ bool personality_pause(struct personality *p, bool paused)
 void personality_set_weight(struct personality *p, uint32_t weight)
 {
     p->weight = weight;
-    send_settings(p);
+    request_all(p, REQUEST_SETTINGS);
 }
 
-int64_t personality_pin(struct personality *p, uint64_t mask)
+/* ---- where it runs ---- */
+
+static bool uses_vmx(const struct personality *p)
+{
+    for (uint32_t i = 0; i < p->agent_count; i++) {
+        if (p->agents[i].core->state == PV_CORE_VMX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// The cores of a mask. An enum pv_error: one does not run, or has no VMX while the personality has; or there are none.
+static int64_t find_targets(const struct personality *p, uint64_t mask, struct core **targets, uint32_t *count)
+{
+    *count = 0;
+    for (uint32_t c = 0; c < PV_MAX_CORES; c++) {
+        if (!(mask >> c & 1)) {
+            continue;
+        }
+        if (!core_runs(c)) {
+            return PV_ERR_NOT_FOUND;
+        }
+        if (cores[c].state != PV_CORE_VMX && uses_vmx(p)) {
+            return PV_ERR_UNSUPPORTED;
+        }
+        targets[(*count)++] = &cores[c];
+    }
+    return *count && p->agent_count ? PV_OK : PV_ERR_INVALID;
+}
+
+void personality_agent_moved(struct agent *agent)
+{
+    struct personality *p = agent->personality;
+    if (__atomic_sub_fetch(&p->moving, 1, __ATOMIC_ACQ_REL) == 0) {
+        struct agent *waiter = p->move_waiter;
+        __atomic_store_n(&p->move_waiter, NULL, __ATOMIC_RELEASE);
+        sched_unblock(waiter);
+    }
+}
+
+int64_t personality_pin(struct personality *p, uint64_t mask, struct agent *waiter)
 {
     struct core *targets[PV_MAX_CORES];
-    uint32_t count = 0;
-    for (uint32_t c = 0; c < PV_MAX_CORES; c++) {
-        if (mask >> c & 1) {
-            if (!core_runs(c)) {
-                return PV_ERR_NOT_FOUND;
+    uint32_t count;
+    int64_t result = find_targets(p, mask, targets, &count);
+    if (result != PV_OK) {
+        return result;
+    }
+    lock_take(&p->lock);
+    bool first = !__atomic_load_n(&p->move_waiter, __ATOMIC_ACQUIRE);
+    if (first) {
+        p->move_waiter = waiter;
+        p->moving = p->agent_count;
+        p->cores = 0;
+        for (uint32_t i = 0; i < p->agent_count; i++) {
+            struct core *target = targets[i % count];
+            p->cores |= UINT64_C(1) << target->id;
+            p->agents[i].target = target;
+            if (p->info) {
+                p->info->cores[i] = target->id;
             }
-            targets[count++] = &cores[c];
         }
     }
-    if (count == 0) {
-        return PV_ERR_INVALID;
+    lock_drop(&p->lock);
+    if (!first) {
+        return PV_ERR_STATE; // somebody else is at it
     }
-    if (sched_policy() == PV_POLICY_FRAME) {
-        return PV_ERR_STATE; // a frame's table names the agents of its core
-    }
-    for (uint32_t i = 0; i < p->agent_count; i++) { // one still on its way would be lost
-        if (p->agents[i].in_transit || __atomic_load_n(&p->agents[i].move_message.queued, __ATOMIC_ACQUIRE)) {
-            return PV_ERR_STATE;
-        }
-    }
-    p->cores = 0;
-    for (uint32_t i = 0; i < p->agent_count; i++) {
-        struct core *target = targets[i % count];
-        p->cores |= UINT64_C(1) << target->id;
-        if (p->info) {
-            p->info->cores[i] = target->id;
-        }
-        sched_move(&p->agents[i], target);
-    }
+    waiter->call.finish = NULL;
+    waiter->call.result = PV_OK;
+    sched_block(waiter);
+    request_all(p, REQUEST_MOVE);
     return PV_OK;
 }
 

@@ -34,6 +34,8 @@ struct personality {
     struct agent *agents;
     uint32_t remaining;        ///< agents not yet stopped, while PV_STATE_STOPPING
     struct agent *stop_waiter; ///< its remote call ends when the personality has stopped
+    uint32_t moving;           ///< agents that have not arrived, while somebody pins it
+    struct agent *move_waiter; ///< its remote call ends when all have
     uint32_t restarts;
     uint32_t weight; ///< the configuration's, until the shell changes it
     bool paused;
@@ -60,7 +62,7 @@ bool personality_restart(struct personality *p);
 /// cause wins. A waiter (blocked by the caller) is unblocked with result 0 when it is done. False: it does not run
 /// (the waiter is not kept).
 bool personality_stop(struct personality *p, enum pv_personality_state state, struct agent *waiter);
-/// sched.c tells that an agent whose remote call had to end first is out now.
+/// sched_request.c tells that an agent is to stop, or that one whose remote call had to end first is out now.
 void personality_agent_stopped(struct agent *agent);
 /// An exception (or what counts as one) of the current agent: keeps the registers, tells, stops the personality.
 void personality_fault(struct agent *agent, uint64_t vector, uint64_t error_code, uint64_t address, const char *what);
@@ -68,9 +70,12 @@ void personality_fault(struct agent *agent, uint64_t vector, uint64_t error_code
 /// False: it does not run.
 bool personality_pause(struct personality *p, bool paused);
 void personality_set_weight(struct personality *p, uint32_t weight);
-/// Moves the agents, with their vcpus and whatever they do, to the cores of a mask, in turn. PV_ERR_STATE: they are
-/// still moving.
-int64_t personality_pin(struct personality *p, uint64_t mask);
+/// Moves the agents, with their vcpus and whatever they do, to the cores of a mask, in turn, whether it runs or not. The caller
+/// is blocked until all have arrived, but not when an error is returned: PV_ERR_NOT_FOUND: there is no such core,
+/// PV_ERR_UNSUPPORTED: one has no VMX, PV_ERR_STATE: somebody else moves it.
+int64_t personality_pin(struct personality *p, uint64_t mask, struct agent *waiter);
+/// sched_request.c tells that an agent is where personality_pin wanted it.
+void personality_agent_moved(struct agent *agent);
 /// Adds the exits of a vcpu that ends to its personality's.
 void personality_keep_counts(struct personality *p, const struct vcpu *vcpu);
 /// Events for agent 0. Any core.

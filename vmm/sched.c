@@ -10,16 +10,17 @@
 #include "arch/x86/tsc.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/console.h"
-#include "vmm/log.h"
-#include "vmm/machine.h"
-#include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/sched_state.h"
 #include "vmm/vcpu.h"
 
-enum { POLL_HZ = 1000 }; // of a UART that cannot interrupt
+enum {
+    POLL_HZ = 1000, // of a UART that cannot interrupt
+    LOOK_HZ = 10,   // so often at least the end of a slice goes the long way, which looks for messages
+};
 
-static struct sched scheds[PV_MAX_CORES];
+struct sched scheds[PV_MAX_CORES];
+static uint64_t look_ticks;
 
 static struct sched *self(void)
 {
@@ -47,11 +48,12 @@ static void update_horizon(struct sched *s, struct core *core)
 {
     uint64_t at = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
     s->other = s->poll < at ? s->poll : at;
-    s->short_until = s->level1.policy == LEVEL1_WEIGHTED && fpu_optimised ? s->other : 0;
+    uint64_t look = core->stamp + look_ticks;
+    s->short_until = s->level1.policy != LEVEL1_WEIGHTED || !fpu_optimised ? 0 : s->other < look ? s->other : look;
     core->horizon = s->slice_end < s->other ? s->slice_end : s->other;
 }
 
-static void make_ready(struct sched *s, struct agent *agent)
+void sched_make_ready(struct sched *s, struct agent *agent)
 {
     agent->state = AGENT_READY;
     if (!agent->held) {
@@ -71,6 +73,7 @@ void sched_init_core(void)
 
 void sched_configure(uint64_t slice)
 {
+    look_ticks = tsc_hz() / LOOK_HZ;
     for (uint32_t i = 0; i < core_count; i++) {
         level1_init(&scheds[i].level1, slice);
     }
@@ -85,13 +88,7 @@ struct agent *sched_current(void)
     return self()->current;
 }
 
-void sched_start(struct agent *agent)
-{
-    ASSERT(agent->core == core_self() && agent->state == AGENT_STOPPED);
-    make_ready(self(), agent);
-}
-
-static inline void charge_current(struct sched *s, const struct core *core)
+void sched_charge_current(struct sched *s, const struct core *core)
 {
     uint64_t now = core->stamp;
     level1_charge(&s->level1, &s->current->entity, now - s->charged);
@@ -105,62 +102,30 @@ static void leave_current(struct sched *s)
     core_set_current(core_self(), NULL);
 }
 
-/// The current agent cannot run any more.
-static void drop_current(struct sched *s)
+void sched_drop_current(struct sched *s)
 {
-    charge_current(s, core_self());
+    sched_charge_current(s, core_self());
     level1_sleep(&s->level1, &s->current->entity);
     leave_current(s);
     s->repick = true;
 }
 
-/// Takes a waiting agent out of the wait.
-static void end_wait(struct sched *s, struct agent *agent)
-{
-    if (agent->deadline != PV_NO_DEADLINE) {
-        list_remove(&s->deadlines, agent);
-        update_horizon(s, core_self());
-    }
-    if (agent->wait_mask & PV_EVENT_CONSOLE_REDRAW) {
-        console_set_at_prompt(personality_console(agent->personality), false);
-    }
-}
-
-void sched_stop(struct agent *agent)
-{
-    struct sched *s = self();
-    ASSERT(agent->core == core_self());
-    switch (agent->state) {
-    case AGENT_RUNNING:
-        drop_current(s);
-        break;
-    case AGENT_READY:
-        level1_sleep(&s->level1, &agent->entity);
-        break;
-    case AGENT_WAITING:
-        end_wait(s, agent);
-        break;
-    case AGENT_BLOCKED:
-    case AGENT_STOPPED:
-        break;
-    }
-    agent->state = AGENT_STOPPED;
-}
-
 void sched_yield(void)
 {
     struct sched *s = self();
-    charge_current(s, core_self());
+    sched_charge_current(s, core_self());
     level1_yield(&s->level1, &s->current->entity);
     s->repick = true;
 }
 
+/* ---- waiting ---- */
+
 static uint32_t take_events(struct agent *agent, uint32_t mask)
 {
-    return __atomic_fetch_and(&agent->events, ~mask, __ATOMIC_ACQ_REL) & mask;
+    return __atomic_fetch_and(&agent->events, ~mask, __ATOMIC_SEQ_CST) & mask;
 }
 
-static void insert_deadline(struct sched *s, struct agent *agent)
+void sched_insert_deadline(struct sched *s, struct agent *agent)
 {
     if (agent->deadline != PV_NO_DEADLINE) {
         struct agent *place = s->deadlines.first;
@@ -172,87 +137,76 @@ static void insert_deadline(struct sched *s, struct agent *agent)
     }
 }
 
+void sched_remove_deadline(struct sched *s, struct agent *agent)
+{
+    if (agent->deadline != PV_NO_DEADLINE) {
+        list_remove(&s->deadlines, agent);
+        update_horizon(s, core_self());
+    }
+}
+
 int64_t sched_wait(uint32_t mask, uint64_t deadline)
 {
     struct sched *s = self();
     struct agent *agent = s->current;
+    // First the mask, then a look at the events; sched_signal does it the other way round. So one of the two sees the other.
+    __atomic_store_n(&agent->wait_mask, mask, __ATOMIC_SEQ_CST);
     uint32_t events = take_events(agent, mask);
-    if (events) {
-        return events;
+    if (events || deadline <= cpu_rdtsc()) {
+        agent->wait_mask = 0;
+        return events ? (int64_t)events : PV_ERR_TIMEOUT;
     }
-    if (deadline <= cpu_rdtsc()) {
-        return PV_ERR_TIMEOUT;
-    }
-    drop_current(s);
+    sched_drop_current(s);
     agent->state = AGENT_WAITING;
-    agent->wait_mask = mask;
     agent->deadline = deadline;
-    insert_deadline(s, agent);
+    sched_insert_deadline(s, agent);
     if (mask & PV_EVENT_CONSOLE_REDRAW) {
         console_set_at_prompt(personality_console(agent->personality), true);
     }
     return 0; // replaced when it wakes
 }
 
-static void wake(struct sched *s, struct agent *agent, int64_t result)
+void sched_end_wait(struct sched *s, struct agent *agent)
 {
-    end_wait(s, agent);
-    agent->regs.rax = (uint64_t)result;
-    make_ready(s, agent);
+    sched_remove_deadline(s, agent);
+    if (agent->wait_mask & PV_EVENT_CONSOLE_REDRAW) {
+        console_set_at_prompt(personality_console(agent->personality), false);
+    }
+    agent->wait_mask = 0;
 }
 
-/// An event came for an agent of this core.
-static void run_wake(struct message *message)
+static void wake(struct sched *s, struct agent *agent, int64_t result)
 {
-    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, wake_message));
-    if (sched_forward(agent, message)) {
-        return;
-    }
-    if (agent->state != AGENT_WAITING) {
-        return;
-    }
-    uint32_t events = take_events(agent, agent->wait_mask);
+    sched_end_wait(s, agent);
+    agent->regs.rax = (uint64_t)result;
+    sched_make_ready(s, agent);
+}
+
+void sched_wake_if_due(struct sched *s, struct agent *agent)
+{
+    uint32_t events = agent->state == AGENT_WAITING ? take_events(agent, agent->wait_mask) : 0;
     if (events) {
-        wake(self(), agent, events);
+        wake(s, agent, events);
     }
 }
 
 void sched_signal(struct agent *agent, uint32_t events)
 {
-    __atomic_fetch_or(&agent->events, events, __ATOMIC_ACQ_REL);
-    agent->wake_message.run = run_wake;
-    message_send(agent->core, &agent->wake_message);
+    __atomic_fetch_or(&agent->events, events, __ATOMIC_SEQ_CST);
+    // One that does not wait for them finds them when it does. So its core, and who else runs there, is interrupted once for each
+    // time that it waits, however many signals come.
+    if (__atomic_load_n(&agent->wait_mask, __ATOMIC_SEQ_CST) & events) {
+        sched_request(agent, REQUEST_WAKE);
+    }
 }
 
 void sched_block(struct agent *agent)
 {
-    drop_current(self());
+    sched_drop_current(self());
     agent->state = AGENT_BLOCKED;
 }
 
-static void run_unblock(struct message *message)
-{
-    struct agent *agent = ((struct remote_call *)message)->agent;
-    if (sched_forward(agent, message)) {
-        return;
-    }
-    if (agent->stop_after_call) {
-        agent->stop_after_call = false;
-        personality_agent_stopped(agent); // which sets its state
-        return;
-    }
-    ASSERT(agent->state == AGENT_BLOCKED);
-    core_load_root(core_self(), agent->personality->root);
-    int64_t result = agent->call.finish ? agent->call.finish(&agent->call) : agent->call.result;
-    agent->regs.rax = (uint64_t)result;
-    make_ready(self(), agent);
-}
-
-void sched_unblock(struct agent *agent)
-{
-    agent->call.message.run = run_unblock;
-    message_send(agent->core, &agent->call.message);
-}
+/* ---- time ---- */
 
 /// Wakes those whose deadline has come; has level 1 asked when a slice is over.
 static void handle_time(struct sched *s, uint64_t now)
@@ -302,6 +256,8 @@ void sched_enter_ring3(void)
     }
 }
 
+/* ---- who runs ---- */
+
 /// Makes an agent current.
 static inline void enter(struct sched *s, struct core *core, struct agent *agent)
 {
@@ -323,7 +279,7 @@ static void repick(struct sched *s, struct core *core)
     uint64_t horizon = core->horizon;
     s->repick = false;
     if (last) {
-        charge_current(s, core);
+        sched_charge_current(s, core);
     }
     struct level1_entity *entity = level1_pick(&s->level1, core->stamp, &s->slice_end);
     struct agent *next = entity ? (struct agent *)((char *)entity - offsetof(struct agent, entity)) : NULL;
@@ -365,169 +321,6 @@ void sched_settle(void)
     core_narrow_gdt(core);
     core_load_root(core, s->current ? s->current->personality->root : paging_kernel_root());
     set_timer(s, core->horizon);
-}
-
-/* ---- policy ---- */
-
-/// A change of policy on its way to a core, and the table that the core then uses.
-static struct change {
-    struct message message;
-    struct level1_slot slots[CONFIG_MAX_SLOTS];
-} changes[PV_MAX_CORES];
-
-static struct {
-    enum pv_policy policy;
-    uint64_t slice;
-    uint64_t start; ///< of the first frame, one moment for all cores
-} wanted;
-
-static struct level1_entity *entity_on(uint32_t personality, const struct core *core)
-{
-    const struct personality *p = personality < personality_count ? &personalities[personality] : NULL;
-    for (uint32_t i = 0; p && i < p->agent_count; i++) {
-        if (p->agents[i].core == core) {
-            return &p->agents[i].entity;
-        }
-    }
-    return NULL;
-}
-
-static void run_change(struct message *message)
-{
-    struct change *change = (struct change *)message;
-    struct sched *s = self();
-    if (s->current) {
-        charge_current(s, core_self());
-    }
-    level1_set_slice(&s->level1, wanted.slice);
-    if (wanted.policy == PV_POLICY_WEIGHTED) {
-        level1_use_weighted(&s->level1);
-    } else {
-        for (uint32_t i = 0; i < machine.config.slot_count; i++) {
-            change->slots[i].entity = entity_on(machine.config.slots[i].personality, core_self());
-            change->slots[i].ticks = cpu_scale(machine.config.slots[i].us, tsc_hz(), 1000000);
-        }
-        ASSERT(level1_use_frame(&s->level1, change->slots, machine.config.slot_count, wanted.start)); // checked before
-    }
-    s->repick = true;
-}
-
-enum pv_policy sched_policy(void)
-{
-    return wanted.policy;
-}
-
-/// Whether there is a table, and level 1 can keep it at this machine's tick rate.
-static bool frame_usable(void)
-{
-    for (uint32_t i = 0; i < machine.config.slot_count; i++) {
-        if (cpu_scale(machine.config.slots[i].us, tsc_hz(), 1000000) < LEVEL1_MIN_QUANTUM) {
-            log_line("policy frame: a slot of %u us is too short for this machine", machine.config.slots[i].us);
-            return false;
-        }
-    }
-    return machine.config.slot_count > 0;
-}
-
-bool sched_set_policy(enum pv_policy policy, uint64_t slice)
-{
-    if (policy == PV_POLICY_FRAME && !frame_usable()) {
-        return false;
-    }
-    wanted.policy = policy;
-    wanted.slice = slice;
-    wanted.start = cpu_rdtsc();
-    machine.slice_ticks = slice;
-    for (uint32_t i = 0; i < core_count; i++) {
-        if (cores[i].ready) {
-            changes[i].message.run = run_change;
-            message_send(&cores[i], &changes[i].message);
-        }
-    }
-    return true;
-}
-
-/* ---- from core to core ---- */
-
-bool sched_forward(const struct agent *agent, struct message *message)
-{
-    struct core *core = __atomic_load_n(&agent->core, __ATOMIC_ACQUIRE);
-    if (core == core_self() && !agent->in_transit) {
-        return false;
-    }
-    message_post(core,
-                 message); // when it is still on its way here: after its arrival, which is in the mailbox or will be
-    return true;
-}
-
-static void run_arrive(struct message *message)
-{
-    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, move_message));
-    struct sched *s = self();
-    agent->in_transit = false;
-    if (agent->state == AGENT_READY) {
-        make_ready(s, agent);
-    } else if (agent->state == AGENT_WAITING) {
-        insert_deadline(s, agent);
-        run_wake(&agent->wake_message); // an event may have come while it was on its way
-    }
-}
-
-/// On the core that it leaves: out of every queue, its vcpus' VMCSs cleared, then over.
-static void run_leave(struct message *message)
-{
-    struct agent *agent = (struct agent *)((char *)message - offsetof(struct agent, move_message));
-    struct sched *s = self();
-    if (sched_forward(agent, message) || agent->target == agent->core) {
-        return;
-    }
-    if (agent->state == AGENT_RUNNING) {
-        drop_current(s);
-        agent->state = AGENT_READY;
-    } else if (agent->state == AGENT_READY) {
-        level1_sleep(&s->level1, &agent->entity);
-    } else if (agent->state == AGENT_WAITING && agent->deadline != PV_NO_DEADLINE) {
-        list_remove(&s->deadlines, agent);
-        update_horizon(s, core_self());
-    }
-    vcpu_follow(agent, agent->target);
-    if (core_self()->loaded_root == agent->personality->root) {
-        core_load_root(core_self(), paging_kernel_root());
-    }
-    agent->regs.kernel_stack = (uint64_t)agent->target->main_stack;
-    agent->in_transit = true;
-    __atomic_store_n(&agent->core, agent->target, __ATOMIC_RELEASE);
-    agent->move_message.run = run_arrive;
-    message_post(agent->core, &agent->move_message);
-}
-
-void sched_move(struct agent *agent, struct core *target)
-{
-    agent->target = target;
-    agent->move_message.run = run_leave;
-    message_send(agent->core, &agent->move_message);
-}
-
-void sched_hold(struct agent *agent, bool held)
-{
-    struct sched *s = self();
-    if (agent->held == held) {
-        return;
-    }
-    agent->held = held;
-    if (!held && agent->state == AGENT_READY) {
-        make_ready(s, agent);
-    } else if (held && agent->state == AGENT_RUNNING) {
-        drop_current(s);
-        agent->state = AGENT_READY;
-    } else if (held && agent->state == AGENT_READY) {
-        level1_sleep(&s->level1, &agent->entity);
-    }
-}
-
-void sched_set_weight(struct agent *agent, uint32_t weight)
-{
-    level1_set_weight(&agent->entity, weight);
 }
 
 struct sched_times sched_times(const struct core *core)

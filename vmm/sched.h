@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Agents on a core: level 1 (vmm/level1.h) says who runs; events with deadlines say who can. An agent belongs to one
- * core for good; its state, queues and timer are touched by that core alone (others send messages, vmm/message.h).
- * Functions here run on the agent's core unless they say otherwise. They only decide; core_resume() then runs whoever
- * is current.
+ * Agents on a core: level 1 (vmm/level1.h) says who runs; events with deadlines say who can. An agent is on one core at a
+ * time; its state, queues and timer are touched by that core alone. Others make requests, which find the agent wherever it
+ * has gone meanwhile. Functions here run on the agent's core unless they say otherwise. They only decide; core_resume()
+ * then runs whoever is current.
  */
 #ifndef POLYVISOR_SCHED_H
 #define POLYVISOR_SCHED_H
@@ -28,6 +28,17 @@ enum agent_state {
     AGENT_BLOCKED,     ///< its system call goes on elsewhere (struct remote_call)
 };
 
+/// What other cores ask of an agent: a mask. Its core does what was asked in this order, whatever the order of asking.
+enum agent_request {
+    REQUEST_ARRIVE = 1 << 0,    ///< it has come from another core: nobody touches it before
+    REQUEST_START = 1 << 1,     ///< its personality starts, registers and all are prepared
+    REQUEST_CALL_DONE = 1 << 2, ///< its remote call is done, with call->result set
+    REQUEST_STOP = 1 << 3,      ///< its personality ends
+    REQUEST_SETTINGS = 1 << 4,  ///< its personality's `paused` or `weight` has changed
+    REQUEST_WAKE = 1 << 5,      ///< there are events that it waits for
+    REQUEST_MOVE = 1 << 6,      ///< to its `target`
+};
+
 /// A system call that another core finishes. One an agent at a time.
 struct remote_call {
     struct message message;
@@ -48,14 +59,14 @@ struct agent {
     enum agent_state state;
     bool stop_after_call;      ///< stop it when its remote call is done
     uint32_t events;           ///< pending; set by any core
-    uint32_t wait_mask;        ///< while AGENT_WAITING
+    uint32_t wait_mask;        ///< what it waits for, 0 unless AGENT_WAITING; others read it
     uint64_t deadline;         ///< while AGENT_WAITING; UINT64_MAX: none
     struct agent *next, *prev; ///< in the list of deadlines
     struct level1_entity entity;
-    bool held;       ///< paused: ready, but level 1 does not know it
-    bool in_transit; ///< between two cores: only its arrival touches it
-    struct core *target;
-    struct message wake_message, stop_message, start_message, hold_message, move_message;
+    bool held;              ///< paused: ready, but level 1 does not know it
+    struct core *target;    ///< of REQUEST_MOVE
+    struct message message; ///< brings requests
+    uint32_t requests;      ///< enum agent_request, set by any core
     struct remote_call call;
     uint64_t switches;
     struct vcpu *vcpus[PV_MAX_VCPUS]; ///< its own, by number; touched on its core only
@@ -78,8 +89,10 @@ void sched_init_core(void);
 void sched_configure(uint64_t slice);
 /// This core's current agent, or NULL.
 struct agent *sched_current(void);
-/// Makes a stopped agent ready; its registers are set.
-void sched_start(struct agent *agent);
+/// A new agent, stopped, on a core. At boot.
+void sched_init_agent(struct agent *agent, struct core *core);
+/// Asks an agent for something (enum agent_request). Any core; on the agent's own it is done when this returns.
+void sched_request(struct agent *agent, uint32_t requests);
 /// Takes an agent out for good, whatever it does.
 void sched_stop(struct agent *agent);
 /// The current agent gives back the rest of its slice.
@@ -89,7 +102,10 @@ int64_t sched_wait(uint32_t mask, uint64_t deadline);
 /// The current agent waits for its remote call.
 void sched_block(struct agent *agent);
 /// The remote call of an agent is done, with call->result set. Any core.
-void sched_unblock(struct agent *agent);
+static inline void sched_unblock(struct agent *agent)
+{
+    sched_request(agent, REQUEST_CALL_DONE);
+}
 /// Makes events pending for an agent, and wakes it. Any core.
 void sched_signal(struct agent *agent, uint32_t events);
 /// The core's local APIC timer went off.
@@ -102,15 +118,9 @@ void sched_time_guest(uint64_t at);
 void sched_enter_ring3(void);
 /// To be called at the end of an entry to ring 0 that may have changed who should run: switches, sets the timer.
 void sched_settle(void);
-/// A new weight, which counts from the next turn on. On the agent's core.
-void sched_set_weight(struct agent *agent, uint32_t weight);
-/// For the handler of a message about an agent: true when the agent is not (or not yet) on this core; the message is
-/// on its way then.
-bool sched_forward(const struct agent *agent, struct message *message);
-/// Sends an agent, with whatever it does, to another core. Any core.
-void sched_move(struct agent *agent, struct core *target);
-/// Makes an agent as its personality's `paused` says: kept from the core, or not. On the agent's core.
-void sched_hold(struct agent *agent, bool held);
+/// For the handler of a message that touches an agent: true when the agent is not on this core; the message is on its way
+/// then.
+bool sched_forward(struct agent *agent, struct message *message);
 /// All cores change to a policy and slice. frame: the configuration's table. Any core. False: there is no table.
 bool sched_set_policy(enum pv_policy policy, uint64_t slice);
 enum pv_policy sched_policy(void);

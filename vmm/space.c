@@ -11,6 +11,7 @@
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
+#include "vmm/vcpu.h"
 
 static unsigned physical_bits;
 static bool large_pages_may_execute;
@@ -153,13 +154,20 @@ static void answer(struct space *space)
     }
 }
 
-/// On a core that may have been in a guest of the space, and may go back to that guest at once, without vcpu_load.
+/// On a core that may have been in a guest of the space, and may go back to that guest at once, without vcpu_load. If it was in none it
+/// need not be disturbed again until it has been: seen[] of 0 makes the next entry begin with space_forget, which marks the core again.
 static void run_kick(struct message *message)
 {
     const struct core *core = core_self();
     struct message *first = message - core->id; // its place in kicks[]
     struct space *space = (struct space *)((char *)first - offsetof(struct space, kicks));
-    space_catch_up(space, core);
+    const struct agent *current = sched_current();
+    if (current && current->regs.kind == REGS_GUEST && current->regs.guest->space == space) {
+        space_catch_up(space, core);
+    } else {
+        space->seen[core->id] = 0;
+        __atomic_fetch_and(&space->cores, ~(UINT64_C(1) << core->id), __ATOMIC_SEQ_CST);
+    }
     answer(space);
 }
 

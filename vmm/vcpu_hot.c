@@ -77,8 +77,9 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     s->charged = now;
     struct agent *next = (struct agent *)((char *)entity - offsetof(struct agent, entity));
     struct vcpu *in;
-    struct register_file *out = vcpu->registers; // loaded: its guest ran. next is another agent, or would have no end
-    if (!entity || next->regs.kind != REGS_GUEST || (in = next->regs.guest, needs_more(core, in) || vcpu->long_way)) {
+    struct register_file *out = vcpu->registers; // loaded: its guest ran
+    if (!entity || next == last || next->regs.kind != REGS_GUEST ||
+        (in = next->regs.guest, needs_more(core, in) || vcpu->long_way)) {
         s->repick = true; // level 1 has decided, and will say the same again
         note_exit(vcpu, core);
         return vcpu_timer_slowly(vcpu, core);

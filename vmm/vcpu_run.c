@@ -151,13 +151,28 @@ void vcpu_finish_run(struct agent *agent, int64_t result)
     }
 }
 
+/// Messages are not to depend on the guest: Bochs takes no interrupt out of one that was entered with IF=0. False: somebody else is
+/// current now, or the run has ended.
+static bool goes_on_after_messages(struct agent *agent)
+{
+    if (message_waits()) {
+        message_receive();
+        vcpu_check_kick(sched_current());
+        sched_settle();
+    }
+    return sched_current() == agent && agent->regs.kind == REGS_GUEST;
+}
+
 void vcpu_timer(struct core *core, struct vcpu *vcpu)
 {
+    struct agent *agent = agent_of(core->main_stack->current);
+    if (!goes_on_after_messages(agent)) {
+        return;
+    }
     if (core->stamp < vcpu->timer_end) { // too early: cut at TIMER_MAX, the rounding of its rate, or an erratum
         vcpu_arm_timer(core, vcpu);
         return;
     }
-    struct agent *agent = agent_of(core->main_stack->current);
     sched_guest_timer();
     if (vcpu->run_time >= vcpu->budget_end) {
         vcpu_finish_run(agent, PV_RUN_BUDGET);

@@ -325,6 +325,36 @@ static void entity_moves_to_another_core(void **state)
     assert_ptr_equal(level1_pick(&other, 100, &end), &entities[0]);
 }
 
+/// Two of one personality that share a slot have it in turn; when one sleeps, the other has all of it.
+static void mates_take_turns(void **state)
+{
+    struct level1_slot slots[] = {{.entity = &entities[0], .ticks = 10000}, {.entity = &entities[2], .ticks = 5000}};
+
+    (void)state;
+    add(3, (const uint32_t[]){100, 100, 100});
+    entities[0].mate = &entities[1];
+    entities[1].mate = &entities[0];
+    assert_true(level1_use_frame(&l1, slots, 2, 0));
+    expect_slot(0, &entities[0], 10000);
+    expect_slot(9000, &entities[0], 10000); // asking twice changes nothing
+    expect_slot(10000, &entities[2], 15000);
+    expect_slot(15000, &entities[1], 25000);
+    level1_sleep(&l1, &entities[1]);
+    expect_slot(16000, &entities[0], 25000);
+    level1_wake(&l1, &entities[1]);
+    expect_slot(17000, &entities[0], 25000); // has begun, and goes on
+    expect_slot(30000, &entities[1], 40000);
+    level1_sleep(&l1, &entities[0]);
+    expect_slot(45000, &entities[1], 55000);
+    expect_slot(60000, &entities[1], 70000);
+    level1_sleep(&l1, &entities[1]);
+    expect_slot(61000, NULL, 70000);
+    level1_wake(&l1, &entities[0]);
+    expect_slot(62000, &entities[0], 70000);
+    slots[0].entity = &entities[2]; // the table changes while it is used
+    expect_slot(63000, &entities[2], 70000);
+}
+
 static void frame_refuses_bad_tables(void **state)
 {
     static struct level1_slot slots[LEVEL1_MAX_SLOTS + 1];
@@ -392,6 +422,7 @@ int main(void)
         TEST(debt_shrinks_with_the_turn),
         TEST(frame_by_hand),
         TEST(entity_moves_to_another_core),
+        TEST(mates_take_turns),
         TEST(frame_refuses_bad_tables),
         TEST(frame_does_not_drift),
     };

@@ -295,8 +295,8 @@ static void pins(void **state)
     expect_change(PV_DEBUG_PIN, TINY, 3);
     fake.control_result = PV_ERR_STATE;
     expect("pin tiny 0", "pin: tiny is still moving; try again\n");
-    fake.sched.policy = PV_POLICY_FRAME;
-    expect("pin tiny 0", "pin: not while the policy is frame, whose table says who runs where\n");
+    fake.control_result = PV_ERR_UNSUPPORTED;
+    expect("pin tiny 0", "pin: tiny needs VMX, which not all of these cores have\n");
 }
 
 /// Of the next second, core 0 spends three quarters in tiny's guests.

@@ -95,8 +95,8 @@ static void run_pin(const struct call *call)
         char text[TEXT_CORES_MAX];
         text_cores(text, now != NULL ? now->cores : cores);
         out("%s: on cores %s\n", name, text);
-    } else if (result == PV_ERR_STATE && query_sched()->policy == PV_POLICY_FRAME) {
-        call_fail(call, "not while the policy is frame, whose table says who runs where");
+    } else if (result == PV_ERR_UNSUPPORTED) {
+        call_fail(call, "%s needs VMX, which not all of these cores have", name);
     } else if (result == PV_ERR_STATE) {
         call_fail(call, "%s is still moving; try again", name);
     } else {
@@ -160,7 +160,8 @@ const struct command command_pin = {
     .arguments = "NAME CORES",
     .summary = "move a personality to other cores",
     .details =
-        "CORES is a list such as 0-2,5, or all. The agents go there in turn, with their vcpus, whatever they do.\n",
+        "CORES is a list such as 0-2,5, or all. The agents go there in turn, with their vcpus, whatever they do,\n"
+        "and are there when the command returns.\n",
     .least = 2,
     .most = 2,
     .run = run_pin,
