@@ -17,7 +17,7 @@
  *       memory  64M                # required; the pool (K, M or G)
  *       quota   1M                 # kernel memory; default CONFIG_QUOTA_DEFAULT
  *       weight  100                # 1 to 10000; default 100
- *       debug   yes | no           # default no; at most one personality may have it
+ *       debug   yes | no | baseline  # default no; at most one personality may have it
  *       args    "text"             # default ""; \" and \\ inside
  *       module  NAME FILE          # any number up to PV_MAX_MODULES
  *       msr     0x10-0x11 read     # or write, or both; any number up to CONFIG_MAX_GRANTS
@@ -75,6 +75,7 @@ struct config_personality {
     uint64_t cores; ///< mask; UINT64_MAX for "all"
     bool all_cores;
     bool debug;
+    bool baseline; ///< only with debug: may measure the switch that leaves VMX operation (vmm/baseline.h)
     uint32_t weight;
     uint64_t memory; ///< bytes, a multiple of 4 KiB
     uint64_t quota;  ///< bytes, a multiple of 4 KiB

@@ -328,9 +328,10 @@ static bool read_weight(struct config_reader *reader, struct config_personality 
 
 static bool read_debug(struct config_reader *reader, struct config_personality *p)
 {
-    p->debug = config_token_is(&reader->token, "yes");
+    p->baseline = config_token_is(&reader->token, "baseline");
+    p->debug = p->baseline || config_token_is(&reader->token, "yes");
     if (!p->debug && !config_token_is(&reader->token, "no"))
-        return config_fail(reader, &reader->token, "yes or no");
+        return config_fail(reader, &reader->token, "yes, no or baseline");
     return config_next(reader);
 }
 

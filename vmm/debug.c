@@ -403,6 +403,7 @@ static debug_operation *const operations[] = {
     [PV_DEBUG_PAUSE] = debug_pause,
     [PV_DEBUG_RESUME] = debug_resume,
     [PV_DEBUG_PIN] = debug_pin,
+    [PV_DEBUG_BASELINE] = debug_baseline,
 };
 
 int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uint64_t buffer, uint64_t size)

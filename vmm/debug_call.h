@@ -26,6 +26,8 @@ int64_t debug_call_core(const struct debug_call *call, uint64_t core, void (*run
 
 /* debug_vcpu.c */
 debug_operation debug_list_vcpus, debug_read_vmcs, debug_read_exits;
+/* debug_baseline.c */
+debug_operation debug_baseline;
 /* debug_sched.c */
 debug_operation debug_list_sched, debug_set_policy, debug_set_weight, debug_pause, debug_resume, debug_pin;
 

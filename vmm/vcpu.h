@@ -102,6 +102,8 @@ void vcpu_timer(struct core *core, struct vcpu *vcpu);
 enum vcpu_exit_to vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t reason);
 /// The same for the end of a slice that level 1 has decided about.
 enum vcpu_exit_to vcpu_timer_slowly(struct vcpu *vcpu, struct core *core);
+/// An NMI took the core out of a guest: it is ours.
+void vcpu_take_nmi(void);
 /// The time at which the core has to look again has changed: arms the timer anew.
 void vcpu_rearm(struct agent *agent);
 /// Ends the run of an agent (or NULL) whose vcpu was kicked.

@@ -124,6 +124,15 @@ static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
     return true;
 }
 
+void vcpu_take_nmi(void)
+{
+    core_self()->nmis++;
+    if (panic_running()) {
+        panic_park(NULL);
+    }
+    vmx_unblock_nmi();
+}
+
 /// NMIs are ours; exceptions that the personality asked for in the exception bitmap are its own.
 static bool absorb_exception_or_nmi(const struct vcpu *vcpu)
 {
@@ -131,11 +140,7 @@ static bool absorb_exception_or_nmi(const struct vcpu *vcpu)
     if ((info & INTERRUPTION_TYPE) >> INTERRUPTION_TYPE_SHIFT != EVENT_NMI) {
         return absorb_exception(vcpu, info);
     }
-    core_self()->nmis++;
-    if (panic_running()) {
-        panic_park(NULL);
-    }
-    vmx_unblock_nmi();
+    vcpu_take_nmi();
     return true;
 }
 

@@ -18,7 +18,7 @@
 #include "vmm/vcpu_switch.h"
 #include "vmm/vcpu_table.h"
 
-/// Whether more has to be done before a guest is entered than load_guest does.
+/// Whether more has to be done before a guest is entered than vcpu_load_other does.
 static inline bool needs_more(const struct core *core, const struct vcpu *in)
 {
     return in->kicked || in->flush_vpid || in->long_way || in->host_core != core || space_is_behind(in->space, core);
@@ -28,18 +28,6 @@ static inline uint64_t ticks_left(const struct vcpu *vcpu, uint64_t ticks)
 {
     uint64_t budget = vcpu->budget_end - vcpu->run_time;
     return ticks < budget ? ticks : budget;
-}
-
-/// The short way of vcpu_load: another register file comes in for one that is loaded.
-static inline void load_guest(struct core *core, struct vcpu *in, struct register_file *out)
-{
-    struct register_file *registers = in->registers;
-    cpu_write_cr2(registers->cr2);
-    vmx_vmptrld(&in->vmcs);
-    core->current_vcpu = in;
-    fpu_swap_optimised(out->fpu, registers->fpu, &core->xcr0, registers->xcr0);
-    vcpu_swap_msrs(core, out, registers);
-    core->loaded_registers = registers;
 }
 
 /* ---- exits ---- */
@@ -94,7 +82,7 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     s->current = next;
     core_set_guest_agent(core, &next->regs, in, in->gprs);
     out->cr2 = cpu_read_cr2();
-    load_guest(core, in, out);
+    vcpu_load_other(core, in, out);
     vcpu_arm_timer_in(in, now, ticks_left(in, core->horizon - now));
     return EXIT_TO_GUEST;
 }
@@ -164,7 +152,7 @@ enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reaso
 
 /* ---- vcpu_run ---- */
 
-/// Whether a vcpu can come in for the one that ran last by load_guest.
+/// Whether a vcpu can come in for the one that ran last by vcpu_load_other.
 static inline bool can_switch(const struct core *core, const struct vcpu *in)
 {
     const struct register_file *out = core->loaded_registers;
@@ -192,7 +180,7 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
         cpu_write_cr2(vcpu->registers->cr2);
     } else if (can_switch(core, vcpu)) {
         core_set_guest(core, vcpu, vcpu->gprs);
-        load_guest(core, vcpu, core->loaded_registers);
+        vcpu_load_other(core, vcpu, core->loaded_registers);
     } else {
         return vcpu_run_slowly(agent, vcpu);
     }

@@ -103,4 +103,17 @@ static inline void vcpu_load(struct core *core, struct vcpu *vcpu)
     vcpu_arm_timer(core, vcpu);
 }
 
+/// The short way of vcpu_load, where there is XSAVEOPT: a vcpu and its register file come in for another that is loaded. What else
+/// may have to be done first: see needs_more in vcpu_hot.c.
+static inline void vcpu_load_other(struct core *core, struct vcpu *in, struct register_file *out)
+{
+    struct register_file *registers = in->registers;
+    cpu_write_cr2(registers->cr2);
+    vmx_vmptrld(&in->vmcs);
+    core->current_vcpu = in;
+    fpu_swap_optimised(out->fpu, registers->fpu, &core->xcr0, registers->xcr0);
+    vcpu_swap_msrs(core, out, registers);
+    core->loaded_registers = registers;
+}
+
 #endif

@@ -114,6 +114,7 @@ static void check_config(void)
         for (uint32_t other = 0; other < i; other++)
             check(strcmp(config.personalities[other].name, p->name) != 0);
         debug += p->debug;
+        check(p->debug || !p->baseline);
     }
     check(debug <= 1);
     check_frame();

@@ -191,6 +191,13 @@ static void moves_the_debug_capability(void **state)
     override("mon.1.debug=yes tiny.debug=no");
     assert_true(config.personalities[0].debug);
     assert_false(config.personalities[1].debug);
+    assert_false(config.personalities[0].baseline);
+    override("mon.1.debug=baseline");
+    assert_true(config.personalities[0].debug && config.personalities[0].baseline);
+    refuse("tiny.debug=baseline",
+           "12: found 'baseline', expected no: personalities 'mon.1' and 'tiny' would have the debug capability");
+    override("mon.1.debug=no tiny.debug=yes");
+    assert_false(config.personalities[0].debug || config.personalities[0].baseline || config.personalities[1].baseline);
 }
 
 static void refuses_what_is_wrong(void **state)
@@ -215,7 +222,7 @@ static void refuses_what_is_wrong(void **state)
          "13: found '\\b', expected \\\" or \\\\ (a backslash in a string stands before one of the "
          "two)"},
         {"tiny.args=a\"b\"", "12: found '\"b\"', expected the end of the value"},
-        {"tiny.debug=on", "12: found 'on', expected yes or no"},
+        {"tiny.debug=on", "12: found 'on', expected yes, no or baseline"},
         {"tiny.module=m",
          "14: found the end of the value, expected a file name (printable ASCII, in quotes where it has "
          "blanks)"},

@@ -164,6 +164,9 @@ enum pv_debug {
     PV_DEBUG_PAUSE = 23,  ///< (op, personality): its agents keep their state but get no time
     PV_DEBUG_RESUME = 24, ///< (op, personality)
     PV_DEBUG_PIN = 25,    ///< (op, personality, mask of cores): its agents, with their vcpus, move there
+    /// (op, 0, 0, struct pv_baseline *, size): measures the switch that leaves VMX operation. PV_ERR_DENIED without `debug
+    /// baseline` in the configuration. polyvisor/baseline.h
+    PV_DEBUG_BASELINE = 29,
     PV_DEBUG_CRASH = 16, ///< (op, how): provokes a ring-0 fault; PV_ERR_UNSUPPORTED but in a debug build. enum pv_crash
 };
 

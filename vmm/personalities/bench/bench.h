@@ -22,6 +22,9 @@ bool bench_cpuid1_exit(const struct bench_options *options); ///< leaf 1, which 
 bool bench_delivered_exit(const struct bench_options *options);
 bool bench_vcpu_switch(const struct bench_options *options);
 
+/// The switch of two guests on a bare core, with and without leaving VMX operation. Needs `debug baseline`.
+bool bench_baseline(const struct bench_options *options);
+
 /// A personality's part in the switch between personalities: where its guests were away. Every agent takes part; agent 0
 /// prints.
 bool bench_slice_switch(const struct bench_options *options, uint32_t agent);

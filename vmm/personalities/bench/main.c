@@ -42,9 +42,9 @@ static const struct operation {
     bool (*run)(const struct bench_options *options);
 } operations[] = {
     {"null", bench_null_call},      {"cpuid", bench_cpuid_exit}, {"cpuid1", bench_cpuid1_exit},
-    {"exit", bench_delivered_exit}, {"vcpu", bench_vcpu_switch},
+    {"exit", bench_delivered_exit}, {"vcpu", bench_vcpu_switch}, {"baseline", bench_baseline},
 };
-enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };
+enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]), EVERYBODYS = OPERATIONS - 1 };
 
 /// Until what was printed before is out: the interrupts of the serial line would be in the samples.
 static void wait_for_silence(void)
@@ -63,8 +63,8 @@ static bool run_operation(const char *name, const struct bench_options *options,
     for (uint32_t i = 0; i < OPERATIONS; i++)
         if (strcmp(name, operations[i].name) == 0)
             return operations[i].run(options);
-    pv_printf("bench: error: '%s' is neither an operation (null, cpuid, cpuid1, exit, vcpu, slice) nor an option "
-              "(samples=, start=, end=, gap=)\n",
+    pv_printf("bench: error: '%s' is neither an operation (null, cpuid, cpuid1, exit, vcpu, slice, baseline) nor an "
+              "option (samples=, start=, end=, gap=)\n",
               name);
     return false;
 }
@@ -81,9 +81,13 @@ int main(const struct pv_info *info, uint32_t agent)
         operation |= !take_option(word, &options);
     for (const char *text = info->args; right && next_word(&text, word);)
         right = take_option(word, &options) || run_operation(word, &options, agent);
-    for (uint32_t i = 0; right && !operation && i < OPERATIONS; i++) // none named: all but slice
+    for (uint32_t i = 0; right && !operation && i < EVERYBODYS; i++) // none named: all but slice and baseline
         right = run_operation(operations[i].name, &options, agent);
     if (agent == 0)
         pv_printf("bench: %s\n", right ? "done" : "failed");
+    if (agent == 0 && info->flags & PV_INFO_DEBUG) { // in the shell's place: nobody else could end this, and it may not
+        wait_for_silence();
+        pv_debug(PV_DEBUG_POWEROFF, 0, 0, NULL, 0);
+    }
     return !right;
 }
