@@ -48,7 +48,7 @@ $(BUILD)/mux/%.c.o: %.c Makefile
 
 # The exits whose ticks are counted go without frame pointers: one register more, nothing to save. A backtrace loses nothing, as
 # entry.asm calls them and it would end there.
-$(BUILD)/mux/vmm/vcpu_hot.c.o $(BUILD)/mux/vmm/debug_baseline.c.o: RING0 += -fomit-frame-pointer
+$(foreach f,vcpu_hot debug_baseline trace,$(BUILD)/mux/vmm/$f.c.o): RING0 += -fomit-frame-pointer
 
 $(BUILD)/%.asm.o: ;
 $(BUILD)/mux/%.asm.o: %.asm Makefile

@@ -13,6 +13,7 @@
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/personality.h"
+#include "vmm/trace.h"
 #include "vmm/user.h"
 #include "vmm/vcpu.h"
 #include "vmm/version.h"
@@ -403,6 +404,9 @@ static debug_operation *const operations[] = {
     [PV_DEBUG_PAUSE] = debug_pause,
     [PV_DEBUG_RESUME] = debug_resume,
     [PV_DEBUG_PIN] = debug_pin,
+    [PV_DEBUG_TRACE] = debug_list_trace,
+    [PV_DEBUG_TRACE_SET] = debug_set_trace,
+    [PV_DEBUG_TRACE_READ] = debug_read_trace,
     [PV_DEBUG_BASELINE] = debug_baseline,
 };
 
@@ -424,5 +428,6 @@ int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uin
         regs->rax = (uint64_t)result;
     }
     sched_settle();
+    trace_settle(core_self()); // tracing may just have begun
     return (int64_t)regs->rax;
 }

@@ -17,6 +17,7 @@
 #include "vmm/message.h"
 #include "vmm/panic.h"
 #include "vmm/sched.h"
+#include "vmm/trace.h"
 
 enum {
     STOP_WAIT_US = 100000, // for the other cores to leave VMX operation
@@ -101,7 +102,7 @@ static void add_core(uint32_t apic)
     }
 }
 
-static uint64_t option_number(const char *key, uint64_t absent)
+uint64_t machine_option_number(const char *key, uint64_t absent)
 {
     char text[16];
     uint64_t value = 0;
@@ -141,11 +142,11 @@ void machine_find_cores(void)
         log_line("there are no ACPI tables");
     }
     // A core that the firmware lists but that is not there, to see how that is dealt with.
-    uint64_t phantom = option_number("phantom-core", UINT64_MAX);
+    uint64_t phantom = machine_option_number("phantom-core", UINT64_MAX);
     if (phantom <= UINT32_MAX) {
         add_core((uint32_t)phantom);
     }
-    uint64_t limit = option_number("cores", PV_MAX_CORES);
+    uint64_t limit = machine_option_number("cores", PV_MAX_CORES);
     if (limit >= 1 && limit < core_count) {
         log_line("command line: %lu of %u cores are used", limit, core_count);
         core_count = (uint32_t)limit;
@@ -282,10 +283,19 @@ void machine_configure(void)
 
 static struct message stop_messages[PV_MAX_CORES];
 
+static void leave_vmx(struct core *core)
+{
+    uint64_t before = core->vmxoff_count;
+    vmx_disable(core);
+    if (core->vmxoff_count != before) {
+        trace_vmx(core, false); // read by a debugger, if at all
+    }
+}
+
 _Noreturn static void stop_here(void)
 {
     struct core *core = core_self();
-    vmx_disable(core);
+    leave_vmx(core);
     __atomic_store_n(&core->stopped, true, __ATOMIC_RELEASE);
     for (;;) {
         cpu_interrupts_off();
@@ -323,7 +333,7 @@ static void stop_all(void)
             cpu_pause();
         }
     }
-    vmx_disable(self);
+    leave_vmx(self);
     uint64_t vmxon = 0, vmxoff = 0;
     for (uint32_t i = 0; i < core_count; i++) {
         vmxon += cores[i].vmxon_count;

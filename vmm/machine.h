@@ -33,6 +33,8 @@ static inline uint64_t machine_tsc_entry(void)
 
 /// Cores to use, from the MADT or the loader's list: fills cores[] and core_count.
 void machine_find_cores(void);
+/// A number that the command line gives as KEY=NUMBER; `absent` when it does not.
+uint64_t machine_option_number(const char *key, uint64_t absent);
 /// The physical memory map from boot_info: regions, image, modules, configuration.
 void machine_map_memory(void);
 /// A module by the name that the configuration gives it, or NULL.

@@ -19,6 +19,7 @@
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/space.h"
+#include "vmm/trace.h"
 #include "vmm/vcpu_table.h"
 #include "vmm/version.h"
 
@@ -147,11 +148,19 @@ static void prepare_vmx(void)
     vcpu_table_init();
 }
 
+static void enter_vmx(struct core *core)
+{
+    if (vmx_enable(core)) {
+        trace_vmx(core, true);
+    }
+}
+
 static void start_cores(void)
 {
     prepare_cores();
+    trace_init(&machine.memory, machine_option_number("trace", 0));
     prepare_vmx();
-    vmx_enable(&cores[0]);
+    enter_vmx(&cores[0]);
     report_vmx(&cores[0]);
     if (trampoline) {
         smp_start_all(trampoline);
@@ -238,7 +247,7 @@ void mux_core_main(void)
 {
     struct core *core = core_self();
     sched_init_core();
-    vmx_enable(core);
+    enter_vmx(core);
     core_become_ready(core);
     sched_settle();
     core_resume();

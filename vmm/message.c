@@ -6,6 +6,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/core.h"
 #include "arch/x86/registers.h"
+#include "vmm/trace.h"
 
 /// A core's mailbox: pushed by any core, emptied by its owner.
 static struct mailbox {
@@ -32,6 +33,7 @@ bool message_post(struct core *to, struct message *message)
         message->next = head;
     } while (!__atomic_compare_exchange_n(&box->head, &head, message, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     if (!head) { // otherwise somebody's interrupt is on its way
+        trace_event(core_self(), PV_TRACE_IPI, PV_TRACE_NOBODY, VECTOR_MESSAGE, to->id);
         apic_send_ipi(to->apic_id, VECTOR_MESSAGE);
     }
     return true;

@@ -12,6 +12,7 @@
 #include "vmm/console.h"
 #include "vmm/personality.h"
 #include "vmm/sched_state.h"
+#include "vmm/trace.h"
 #include "vmm/vcpu.h"
 
 enum {
@@ -68,6 +69,7 @@ void sched_init_core(void)
     core->tsc_start = core->stamp = cpu_rdtsc();
     core->sched = &scheds[core->id];
     core->sched->other = UINT64_MAX;
+    trace_leave_alone(core);
     self()->timer = self()->slice_end = self()->poll = core->horizon = UINT64_MAX;
 }
 

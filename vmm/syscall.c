@@ -17,6 +17,7 @@
 #include "vmm/personality.h"
 #include "vmm/sched.h"
 #include "vmm/space.h"
+#include "vmm/trace.h"
 #include "vmm/user.h"
 #include "vmm/vcpu.h"
 
@@ -197,10 +198,12 @@ int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_
 
 void mux_bad_sysenter(struct regs *regs)
 {
-    core_clock_enter(core_self(), CLOCK_RING3);
+    struct core *core = core_self();
+    core_clock_enter(core, CLOCK_RING3);
     personality_fault(agent_of(regs), VECTOR_GP, 0, 0,
                       "SYSENTER with a stack pointer or return address outside its half");
     sched_settle();
+    trace_trap(core, true, VECTOR_GP);
 }
 
 /// What the shell and the log say of an exception in ring 3.
@@ -218,18 +221,22 @@ static void describe(const struct regs *regs, uint64_t address, char *text, size
 void mux_exception(struct regs *regs, uint64_t address)
 {
     char what[PV_WHY_SIZE - 48];
-    core_clock_enter(core_self(), CLOCK_RING3);
+    struct core *core = core_self();
+    core_clock_enter(core, CLOCK_RING3);
     describe(regs, address, what, sizeof(what));
     personality_fault(agent_of(regs), regs->vector, regs->error_code, address, what);
     sched_settle();
+    trace_trap(core, true, (uint32_t)regs->vector);
 }
 
 void mux_interrupt(uint32_t vector)
 {
     struct core *core = core_self();
-    core_clock_enter(core, core->main_stack->current ? CLOCK_RING3 : CLOCK_IDLE);
+    bool ring3 = core->main_stack->current;
+    core_clock_enter(core, ring3 ? CLOCK_RING3 : CLOCK_IDLE);
     mux_handle_interrupt(vector);
     sched_settle();
+    trace_trap(core, ring3, vector);
 }
 
 void mux_handle_interrupt(uint32_t vector)

@@ -46,6 +46,7 @@ struct vcpu {
     uint64_t launched; ///< first, known to entry.asm: 0 after VMCLEAR, so VMLAUNCH; then VMRESUME
     uint64_t run_time; ///< second: ticks in the guest
     uint64_t *gprs;
+    uint16_t vpid; ///< fourth
     uint32_t id;
     bool kicked;                         ///< its run is to end; set by any core
     bool flush_vpid;                     ///< this core may hold translations of an earlier vcpu with the same VPID
@@ -66,17 +67,18 @@ struct vcpu {
     const struct cpuid_slot *cpuid_table; ///< vmm/vcpu_table.h
     const void *msr_table;                ///< NULL: none
     uint64_t cpuid_page, msr_page;        ///< their pages, physical; 0: none
-    uint16_t vpid;
-    uint32_t primary, secondary; ///< controls, as they stand in the VMCS
-    uint32_t wanted_windows;     ///< window exiting that the personality itself asked for, in vmcs_write
-    uint32_t wanted_exceptions;  ///< the exception bitmap that it asked for
+    uint32_t primary, secondary;          ///< controls, as they stand in the VMCS
+    uint32_t wanted_windows;              ///< window exiting that the personality itself asked for, in vmcs_write
+    uint32_t wanted_exceptions;           ///< the exception bitmap that it asked for
     bool wants_mov_dr;
     uint64_t budget_end; ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
     uint64_t timer_end;  ///< TSC at which the preemption timer is to fire
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
 };
-_Static_assert(offsetof(struct vcpu, launched) == 0 && offsetof(struct vcpu, run_time) == 8, "arch/x86/regs.inc");
+_Static_assert(offsetof(struct vcpu, launched) == 0 && offsetof(struct vcpu, run_time) == 8 &&
+                   offsetof(struct vcpu, vpid) == 24,
+               "arch/x86/regs.inc");
 _Static_assert(sizeof(struct vcpu) <= 4096, "a vcpu is one page");
 
 /// Any vcpu of a personality, under its lock.

@@ -13,6 +13,7 @@
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
+#include "vmm/trace.h"
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_absorb.h"
 #include "vmm/vcpu_state.h"
@@ -29,9 +30,11 @@ static void deliver(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
 
 static void inject_gp(void)
 {
-    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, INTERRUPTION_VALID | INTERRUPTION_ERROR_CODE |
-                                                 EVENT_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | VECTOR_GP);
+    uint32_t info =
+        INTERRUPTION_VALID | INTERRUPTION_ERROR_CODE | EVENT_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | VECTOR_GP;
+    vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info);
     vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, 0);
+    trace_inject(core_self(), info);
 }
 
 static bool absorb_rdmsr(struct vcpu *vcpu)
@@ -121,6 +124,7 @@ static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
     vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, event.info);
     vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event.error);
     vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, event.length);
+    trace_inject(vcpu->core, event.info);
     return true;
 }
 
@@ -146,15 +150,19 @@ static bool absorb_exception_or_nmi(const struct vcpu *vcpu)
 
 static void external_interrupt(struct agent *agent)
 {
-    mux_handle_interrupt((uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO) & INTERRUPTION_VECTOR);
+    struct core *core = core_self();
+    uint32_t vector = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO) & INTERRUPTION_VECTOR;
+    trace_event(core, PV_TRACE_INTERRUPT, agent->regs.guest->vpid, vector, 0);
+    mux_handle_interrupt(vector);
     // The agent may have been stopped, killed, or switched away: only the scheduler knows.
     agent = sched_current();
     vcpu_check_kick(agent);
-    if (agent && agent->regs.kind == REGS_GUEST && core_self()->stamp >= agent->regs.guest->timer_end) {
-        vcpu_timer(core_self(), agent->regs.guest); // the local APIC's timer may stand for the preemption timer
+    if (agent && agent->regs.kind == REGS_GUEST && core->stamp >= agent->regs.guest->timer_end) {
+        vcpu_timer(core, agent->regs.guest); // the local APIC's timer may stand for the preemption timer
     } else {
         sched_settle();
     }
+    trace_settle(core); // tracing may just have begun
 }
 
 /// True: absorbed, and the guest (or whoever is current now) may go on.
@@ -275,6 +283,7 @@ void vcpu_entry_failed(struct vcpu *vcpu, bool invalid)
     if (error != ERROR_INVALID_CONTROLS) {
         vmx_failed("VM entry", vcpu->id, error); // a VMCS that is not ours, or the wrong launch state: a bug
     }
+    trace_event(core, PV_TRACE_FAILED, vcpu->vpid, 0, (uint32_t)error);
     tell_rule(vcpu);
     vcpu->state->entry_error = (uint32_t)error;
     vcpu_finish_run(agent_of(core->main_stack->current), PV_ERR_ENTRY);

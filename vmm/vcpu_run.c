@@ -14,6 +14,7 @@
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/space.h"
+#include "vmm/trace.h"
 #include "vmm/vcpu_state.h"
 #include "vmm/vcpu_switch.h"
 
@@ -92,7 +93,10 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
         vmx_vmptrld(&vcpu->vmcs);
         core->current_vcpu = vcpu;
         core_set_guest(core, vcpu, vcpu->gprs); // vcpu_run of the current vcpu need not do it again
-        if (vcpu->host_core != core) {          // it has moved
+        if (trace_is_on(core)) {
+            trace_vmptrld(core, vcpu);
+        }
+        if (vcpu->host_core != core) { // it has moved
             vmcs_setup_host(core, vcpu->owner->root);
             vcpu->host_core = core;
         }
@@ -115,6 +119,9 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
     vcpu->host_core = NULL; // the next one may be another
     if (core->current_vcpu == vcpu) {
         core->current_vcpu = NULL;
+    }
+    if (trace_is_on(core)) {
+        trace_vmclear(core, vcpu);
     }
 }
 

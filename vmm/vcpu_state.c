@@ -7,6 +7,7 @@
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
+#include "vmm/trace.h"
 #include "vmm/vcpu.h"
 
 /// Selector, base, limit and access rights of segment register i stand at the same place in their groups of encodings.
@@ -156,6 +157,7 @@ static bool settle_event(const struct vcpu *vcpu, uint32_t inject, uint32_t *win
     struct vmx_event_plan plan = vmx_plan_event(&context, &event, occupied);
     if (plan.inject) {
         write_event(&event);
+        trace_inject(vcpu->core, event.info);
     }
     *windows |= plan.windows;
     return plan.inject || plan.forget;
@@ -217,6 +219,7 @@ void vcpu_reinject(uint32_t reason)
     vcpu_read_events(&exit, reason);
     if (vmx_reinject(&exit, &event, &interruptibility)) {
         write_event(&event);
+        trace_inject(core_self(), event.info);
         if (interruptibility != before) {
             vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility);
         }

@@ -31,6 +31,7 @@ struct guest_msrs {
 struct vcpu;
 struct register_file;
 struct sched;
+struct trace;
 
 /// Interrupt stack table slots; each of these stacks is a core's own.
 enum { IST_NONE = 0, IST_DF = 1, IST_MC = 2, IST_NMI = 3, IST_DB = 4, IST_COUNT = 4 };
@@ -52,25 +53,29 @@ struct stack_top {
 enum core_clock { CLOCK_IDLE, CLOCK_RING3, CLOCK_GUEST, CLOCK_MUX, CLOCKS };
 
 struct core {
-    uint64_t stamp;         ///< TSC up to which time is charged; entry.asm knows the offsets of this and the next
+    uint64_t stamp;         ///< TSC up to which time is charged; entry.asm knows the offsets of this and the next few
     uint64_t clock[CLOCKS]; ///< ticks
+    uint64_t call_limit;    ///< system calls from that number on go another way: all, while tracing
+    uint32_t quick_reason;  ///< exits for that go to vcpu_exit_cpuid at once: CPUID, or none while tracing
+    uint32_t tracing;       ///< not 0: vmm/trace.h
+    uint32_t id;            ///< dense, from 0
+    uint32_t apic_id;       ///< the hardware's
+    uint32_t state;         ///< enum pv_core_state
 #ifdef POLYVISOR_COUNT_VMX
-    uint64_t vmx_instructions;
+    uint64_t vmx_instructions; ///< entry.asm knows its offset
 #endif
-    uint32_t id;      ///< dense, from 0
-    uint32_t apic_id; ///< the hardware's
-    uint32_t state;   ///< enum pv_core_state
+    bool gdt_wide; ///< a VM exit has widened the GDT's limit
     bool bsp;
     volatile bool alive;   ///< reached C code
     volatile bool ready;   ///< set up, takes messages
     volatile bool stopped; ///< parked by a panic or by power-off
-    bool gdt_wide;         ///< a VM exit has widened the GDT's limit
 
     struct stack_top *main_stack;           ///< SYSENTER_ESP, and where TSS entries go on to
     struct stack_top *ist_stack[IST_COUNT]; ///< index IST_x - 1
     uint64_t loaded_root;                   ///< CR3
 
     struct sched *sched;       ///< vmm/sched.c
+    struct trace *trace;       ///< vmm/trace.c
     uint64_t horizon;          ///< TSC at which the scheduler wants the core back at the latest, whoever has it
     struct guest_msrs msrs;    ///< what the hardware holds
     struct vcpu *current_vcpu; ///< whose VMCS is current, NULL: none

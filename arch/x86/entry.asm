@@ -10,7 +10,9 @@ SELECTOR_KERNEL_CODE equ 0x08
 SELECTOR_KERNEL_DATA equ 0x10
 VECTOR_EXTERNAL      equ 32
 SYSCALLS             equ 24             ; enum pv_vcpu_syscall, checked in vmm/syscall.c
+UNKNOWN_SYSCALL      equ 255            ; PV_TRACE_UNKNOWN_CALL
 
+extern trace_call, trace_exit, trace_exit_cpuid
 extern vcpu_exit, vcpu_exit_cpuid, vcpu_no_exit_reason, vcpu_entry_failed
 extern mux_main, mux_exception, mux_interrupt, mux_unknown_syscall, mux_bad_sysenter, syscall_table
 extern trap_ring0, trap_nmi, trap_debug, trap_debug_ring3, cores, user_copy_smap
@@ -85,6 +87,17 @@ sysexit_to:                             ; rdi = struct regs
     sti                                 ; interrupts are held off for one more instruction
     o64 sysexit
 
+; The registers that C keeps, of the guest that the core has left, to their file.
+%macro SAVE_REST 0
+    mov rax, [rsp + STACK_TOP_GPRS]
+    mov [rax + GPR_RBP], rbp
+    mov [rax + GPR_R12], r12
+    mov [rax + GPR_R13], r13
+    mov [rax + GPR_R14], r14
+    mov [rax + GPR_R15], r15
+    xor ebp, ebp
+%endmacro
+
 ; VM exit (HOST_RIP); rsp = struct stack_top. The processor has loaded host state, RFLAGS = 2. First only what C may use is
 ; saved: an exit for CPUID needs no more, and its guest gets only that back.
 align 16
@@ -111,11 +124,12 @@ vmx_exit_entry:
     mov edx, VMCS_EXIT_REASON
     vmread rdx, rdx
     jbe .no_reason
-    cmp edx, EXIT_REASON_CPUID
-    jne .other
+    cmp edx, [rsi + CORE_QUICK_REASON]
+    jne .not_quick
     call vcpu_exit_cpuid
     test al, al
     jz .cpuid
+.answered:
     mov rdi, [rsp + STACK_TOP_CORE]
     LEAVE rdi
     mov rdi, [rsp + STACK_TOP_GPRS]
@@ -131,12 +145,7 @@ vmx_exit_entry:
     mov rdi, [rdi + GPR_RDI]
     vmresume
     setc dil                            ; VMfail: registers are as before; keep those that are not in their file yet
-    mov rax, [rsp + STACK_TOP_GPRS]
-    mov [rax + GPR_RBP], rbp
-    mov [rax + GPR_R12], r12
-    mov [rax + GPR_R13], r13
-    mov [rax + GPR_R14], r14
-    mov [rax + GPR_R15], r15
+    SAVE_REST
     jmp entry_failed
 .no_reason:
     call vcpu_no_exit_reason            ; does not return
@@ -144,15 +153,35 @@ vmx_exit_entry:
     mov rdi, [rsp + STACK_TOP_VCPU]
     mov rsi, [rsp + STACK_TOP_CORE]
     mov edx, EXIT_REASON_CPUID
-.other:                                 ; edx = reason
-    mov rax, [rsp + STACK_TOP_GPRS]
-    mov [rax + GPR_RBP], rbp
-    mov [rax + GPR_R12], r12
-    mov [rax + GPR_R13], r13
-    mov [rax + GPR_R14], r14
-    mov [rax + GPR_R15], r15
-    xor ebp, ebp
+    jmp .other
+.traced:
+    cmp edx, EXIT_REASON_CPUID
+    jne .traced_other
+    call trace_exit_cpuid
+    test al, al
+    jnz .answered
+    mov rdi, [rsp + STACK_TOP_VCPU]
+    mov rsi, [rsp + STACK_TOP_CORE]
+    mov edx, EXIT_REASON_CPUID
+.traced_other:
+    SAVE_REST
+    movzx eax, word [rdi + VCPU_VPID]
+    push rdx
+    push rax
     call vcpu_exit
+    pop rdx
+    pop rsi
+    mov rdi, [rsp + STACK_TOP_CORE]
+    mov ecx, eax
+    call trace_exit                     ; (core, reason, VPID, what vcpu_exit said): that again
+    jmp .handled
+.not_quick:                             ; edx = reason
+    cmp dword [rsi + CORE_TRACING], 0
+    jne .traced
+.other:
+    SAVE_REST
+    call vcpu_exit
+.handled:
     cmp eax, EXIT_TO_RING3
     jb resume_from_top                  ; whoever is current
     mov rsi, [rsp + STACK_TOP_CORE]
@@ -245,9 +274,10 @@ sysenter_clean:                         ; from here on no flag of ring 3's is le
     mov rdx, rsi
     mov rsi, rdi
     mov rdi, rbx
-    cmp r13, SYSCALLS
-    jae .unknown
+    cmp r13, [r12 + CORE_CALL_LIMIT]
+    jae .other
     call [abs syscall_table + r13 * 8]
+.done:
     cmp [rsp + STACK_TOP_CURRENT], rbx
     jne .switched
     cmp qword [rbx + REGS_KIND], KIND_SYSEXIT
@@ -278,10 +308,23 @@ sysenter_clean:                         ; from here on no flag of ring 3's is le
 .switched:
     mov [rbx + REGS_RAX], rax
     jmp resume_from_top
+.other:                                 ; unknown, or the core traces
+    cmp r13, SYSCALLS
+    jae .unknown
+    call [abs syscall_table + r13 * 8]
+.record:
+    mov rdi, r12
+    mov esi, r13d
+    mov r13, rax
+    call trace_call
+    mov rax, r13
+    jmp .done
 .unknown:
     call mux_unknown_syscall
-    mov [rbx + REGS_RAX], rax
-    jmp resume_from_top
+    mov r13d, UNKNOWN_SYSCALL
+    cmp dword [r12 + CORE_TRACING], 0
+    jne .record
+    jmp .done
 .bad_return:
     mov rdi, rbx
     call mux_bad_sysenter

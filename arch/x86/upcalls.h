@@ -42,6 +42,11 @@ enum vcpu_exit_to {
 enum vcpu_exit_to vcpu_exit(struct vcpu *vcpu, struct core *core, uint32_t reason);
 /// An exit for CPUID, before registers that C keeps are saved. True: answered, and the guest goes on. False: nothing was done.
 bool vcpu_exit_cpuid(struct vcpu *vcpu, struct core *core);
+/* The same while the core traces (vmm/trace.c): after what is to be done was done. */
+void trace_call(struct core *core, uint32_t number);
+enum vcpu_exit_to trace_exit(struct core *core, uint32_t reason, uint32_t vpid, enum vcpu_exit_to to);
+/// vcpu_exit_cpuid, and records it if it has answered.
+bool trace_exit_cpuid(struct vcpu *vcpu, struct core *core);
 /// VMREAD of the exit reason failed: a bug.
 _Noreturn void vcpu_no_exit_reason(void);
 /// VMLAUNCH or VMRESUME failed (invalid: VMfailInvalid).

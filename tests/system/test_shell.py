@@ -8,8 +8,9 @@ from console import CTRL_C, DELETE, DOWN, END, HOME, LEFT, NEW_PROMPT, PROMPT, R
 from images import MONITOR, find_program, personality
 
 CONFIG = MONITOR + personality("hello", args='"some \\"words\\""') + personality("chatter", args='"40"')
-COMMANDS = ["attach", "config", "console", "cores", "cpu", "crash", "help", "kill", "log", "machine", "mem", "msr", "peek",
-            "poweroff", "ps", "reboot", "restart", "set", "version"]
+COMMANDS = ["attach", "config", "console", "cores", "cpu", "crash", "exits", "help", "kill", "log", "machine", "mem", "msr",
+            "pause", "peek", "pin", "poweroff", "ps", "reboot", "restart", "resume", "sched", "set", "top", "trace", "vcpus",
+            "version", "vmcs"]
 # Those that take --json, with arguments where they need some, and the keys of their answer.
 LISTINGS = {
     "config": {"text", "errors"},
@@ -17,6 +18,7 @@ LISTINGS = {
     "cores": {"cores"},
     "cpu": {"core", "vendor", "brand", "family", "model", "stepping", "signature", "microcode", "physical_bits",
             "linear_bits", "features", "vmx", "arch_capabilities", "errata"},
+    "exits": {"vcpus", "absorbed", "delivered", "exits"},
     "log": {"log"},
     "machine": {"version", "loader", "debug_build", "config_broken", "cores", "tsc_hz", "tsc_source", "slice_ticks",
                 "loader_ticks", "ready_ticks", "prompt_ticks"},
@@ -24,8 +26,12 @@ LISTINGS = {
     "msr IA32_EFER": {"core", "msr", "name", "value"},
     "peek 0x200000": {"address", "bytes", "hex"},
     "ps": {"personalities"},
+    "sched": {"policy", "slice_us", "slice_ticks", "frame_slots", "personalities"},
+    "trace": {"kinds", "personality", "cores"},
+    "vcpus": {"vcpus", "left_out"},
     "version": {"version", "abi"},
 }
+OTHER_LISTINGS = {"top", "vmcs"}        # as text, top does not end; vmcs needs a guest
 ERRORS = {
     "nonsense": "nonsense: no such command; help lists them",
     "Help": "Help: no such command; help lists them",
@@ -104,7 +110,7 @@ class TestCommands:
     def test_help_of(self, shell, command):
         usage, summary, *_ = lines = shell.run(f"help {command}").splitlines()
         assert usage.split()[0] == command and summary.startswith("  ") and len(summary) > 12
-        takes_json = command in {listing.split()[0] for listing in LISTINGS}
+        takes_json = command in OTHER_LISTINGS | {listing.split()[0] for listing in LISTINGS}
         assert ("With --json, the answer is one line of JSON." in lines) == takes_json == ("[--json]" in usage)
 
     @pytest.mark.parametrize("command", LISTINGS)

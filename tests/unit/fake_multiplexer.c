@@ -145,6 +145,40 @@ static int64_t read_exits(uint64_t id, void *counts)
     return 0;
 }
 
+static int64_t set_trace(const void *buffer, size_t bytes)
+{
+    assert(bytes == sizeof(fake.trace_settings));
+    memcpy(&fake.trace_settings, buffer, bytes);
+    for (size_t i = 0; i < fake.core_count && fake.control_result == PV_OK; i++) {
+        struct pv_trace_core *core = &fake.trace[i];
+        const bool on = fake.trace_settings.cores >> i & 1;
+        if (fake.trace_stuck >> i & 1)
+            continue;
+        core->first.tsc = on && !core->on ? pv_tsc() : core->first.tsc;
+        core->last.tsc = !on && core->on ? pv_tsc() : core->last.tsc;
+        core->on = on;
+        core->kinds = fake.trace_settings.kinds;
+        core->personality = fake.trace_settings.personality;
+    }
+    return fake.control_result;
+}
+
+static int64_t read_trace(uint64_t core, uint64_t first, struct pv_trace_batch *batch)
+{
+    const uint64_t end = fake.trace[0].recorded, oldest = end > FAKE_EVENTS ? end - FAKE_EVENTS : 0;
+    if (core != 0)
+        return 0;
+    memset(batch, 0, sizeof(*batch));
+    first = first > oldest ? first : oldest;
+    const size_t count = end - first < PV_TRACE_BATCH ? (size_t)(end - first) : PV_TRACE_BATCH;
+    for (size_t i = 0; i < count; i++)
+        batch->events[i] = fake.events[(first + i) % FAKE_EVENTS];
+    // As if the core had overwritten the first of them meanwhile, when there is one more.
+    batch->skipped = count > 1 && first == oldest && oldest > 0;
+    batch->first = first + batch->skipped;
+    return (int64_t)(count - batch->skipped);
+}
+
 static int64_t debug(uint64_t operation, uint64_t a, uint64_t b, void *buffer, size_t bytes)
 {
     switch (operation) {
@@ -174,6 +208,13 @@ static int64_t debug(uint64_t operation, uint64_t a, uint64_t b, void *buffer, s
         return read_vmcs(a, b, buffer);
     case PV_DEBUG_EXITS:
         return read_exits(a, buffer);
+    case PV_DEBUG_TRACE:
+        return list(buffer, bytes, fake.trace, sizeof(fake.trace[0]), fake.core_count);
+    case PV_DEBUG_TRACE_SET:
+        return set_trace(buffer, bytes);
+    case PV_DEBUG_TRACE_READ:
+        assert(bytes == sizeof(struct pv_trace_batch));
+        return read_trace(a, b, buffer);
     case PV_DEBUG_SCHED:
         return list(buffer, bytes, &fake.sched, sizeof(fake.sched), 1);
     default:
@@ -232,6 +273,8 @@ void fake_reset(void)
     for (uint32_t i = 0; i < fake.core_count; i++)
         fake.cores[i] =
             (struct pv_core_info){.core = i, .apic = 2 * i, .state = PV_CORE_VMX, .vmxon = 1, .ticks_total = 1000};
+    for (uint32_t i = 0; i < fake.core_count; i++)
+        fake.trace[i] = (struct pv_trace_core){.core = i, .capacity = FAKE_EVENTS};
     fake.cores[0].flags = PV_CORE_BSP;
     add_personality(0, "monitor", PV_STATE_RUNNING, "");
     add_personality(1, "broken", PV_STATE_FAULTED, "#PF at 0x401000, reading 0x10");

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <polyvisor/abi.h>
+#include <polyvisor/trace.h>
 
 enum {
     FAKE_CORES = 4,
@@ -18,6 +19,7 @@ enum {
     FAKE_MEMORY = 256,
     FAKE_VCPUS = 4,
     FAKE_FIELDS = 16,
+    FAKE_EVENTS = 512,
 };
 
 /// In typed text: who types pauses here, so that the program sees no further input until it waits for some.
@@ -55,7 +57,11 @@ struct fake {
     uint64_t instruction_error;              ///< the field of that name
     unsigned vmcs_moves;                     ///< so many questions find no vcpu, because it is moving
     struct pv_sched_info sched;
-    void (*second)(void); ///< what happens while a deadline passes, or NULL
+    struct pv_trace_core trace[FAKE_CORES]; ///< of each core
+    struct pv_trace_settings trace_settings;
+    uint64_t trace_stuck;                      ///< cores that do not follow
+    struct pv_trace_event events[FAKE_EVENTS]; ///< the newest ones of core 0, the last of which is number recorded - 1
+    void (*second)(void);                      ///< what happens while a deadline passes, or NULL
     const char *log, *config, *config_errors, *console;
     int64_t control_result; ///< of everything that changes something
     // What happened:

@@ -7,7 +7,8 @@
 // links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
 // links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
 // links: vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/cmd_sched.c vmm/personalities/monitor/cmd_top.c
-// links: vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c vmm/personalities/monitor/command.c
+// links: vmm/personalities/monitor/cmd_trace.c vmm/personalities/monitor/trace_dump.c
+// links: vmm/personalities/monitor/trace_lines.c vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c vmm/personalities/monitor/command.c
 // links: vmm/personalities/monitor/commands.c vmm/personalities/monitor/json.c vmm/personalities/monitor/line.c
 // links: vmm/personalities/monitor/line_keys.c vmm/personalities/monitor/msr_names.c vmm/personalities/monitor/out.c
 // links: vmm/personalities/monitor/pager.c vmm/personalities/monitor/parse.c vmm/personalities/monitor/processor.c

@@ -164,6 +164,9 @@ enum pv_debug {
     PV_DEBUG_PAUSE = 23,  ///< (op, personality): its agents keep their state but get no time
     PV_DEBUG_RESUME = 24, ///< (op, personality)
     PV_DEBUG_PIN = 25,    ///< (op, personality, mask of cores): its agents, with their vcpus, move there
+    PV_DEBUG_TRACE = 26,  ///< these three: polyvisor/trace.h
+    PV_DEBUG_TRACE_SET = 27,
+    PV_DEBUG_TRACE_READ = 28,
     /// (op, 0, 0, struct pv_baseline *, size): measures the switch that leaves VMX operation. PV_ERR_DENIED without `debug
     /// baseline` in the configuration. polyvisor/baseline.h
     PV_DEBUG_BASELINE = 29,

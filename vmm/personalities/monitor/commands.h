@@ -45,6 +45,8 @@ extern const struct command command_exits;
 extern const struct command command_sched;
 // cmd_top.c
 extern const struct command command_top;
+// cmd_trace.c
+extern const struct command command_trace;
 // cmd_vcpus.c
 extern const struct command command_vcpus;
 // cmd_vmcs.c
