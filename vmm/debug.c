@@ -27,110 +27,6 @@ bool debug_put_record(const struct debug_call *call, uint64_t index, const void 
 
 /* ---- lists ---- */
 
-static uint64_t core_syscalls(const struct core *core)
-{
-    uint64_t sum = 0;
-    for (uint32_t p = 0; p < personality_count; p++) {
-        for (uint32_t a = 0; a < personalities[p].agent_count; a++) {
-            sum += personalities[p].agents[a].core == core ? personalities[p].agents[a].regs.syscalls : 0;
-        }
-    }
-    return sum;
-}
-
-static int64_t list_cores(const struct debug_call *call)
-{
-    for (uint32_t i = 0; i < core_count; i++) {
-        const struct core *c = &cores[i];
-        struct sched_times times = {0};
-        if (c->state != PV_CORE_ABSENT) {
-            times = sched_times(c);
-        }
-        struct pv_core_info info = {
-            .core = c->id,
-            .apic = c->apic_id,
-            .state = c->state,
-            .flags = (c->bsp ? PV_CORE_BSP : 0) | (apic_is_x2() ? PV_CORE_X2APIC : 0),
-            .vmxon = c->vmxon_count,
-            .vmxoff = c->vmxoff_count,
-#ifdef POLYVISOR_COUNT_VMX
-            .vmx_instructions = c->vmx_instructions,
-#endif
-            .ticks_total = times.total,
-            .ticks_idle = times.idle,
-            .ticks_ring3 = times.ring3,
-            .ticks_guest = times.guest,
-            .ticks_mux = times.mux,
-            .switches = times.switches,
-            .interrupts = c->interrupts,
-            .syscalls = core_syscalls(c),
-        };
-        pv_strcopy(info.why, sizeof(info.why), c->why);
-        if (!debug_put_record(call, i, &info, sizeof(info))) {
-            return PV_ERR_FAULT;
-        }
-    }
-    return core_count;
-}
-
-static void count_exits(struct personality *p, struct pv_personality_info *info)
-{
-    lock_take(&p->lock); // vcpus come and go
-    info->exits_absorbed = p->exits_absorbed;
-    info->ticks_guest = p->ticks_guest;
-    info->exits_delivered = p->exits_delivered;
-    for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
-        const struct vcpu *v = p->vcpus[i];
-        for (uint32_t reason = 0; v && reason < EXIT_REASONS; reason++) {
-            info->exits_absorbed += v->absorbed[reason];
-            info->exits_delivered += v->delivered[reason];
-        }
-        info->ticks_guest += v ? v->run_time : 0;
-        info->vcpus += v != NULL;
-    }
-    lock_drop(&p->lock);
-}
-
-static void describe_personality(struct personality *p, struct pv_personality_info *info)
-{
-    *info = (struct pv_personality_info){
-        .id = p->id,
-        .state = personality_state(p),
-        .cores = p->cores,
-        .weight = p->weight,
-        .flags = p->config->debug ? PV_INFO_DEBUG : 0,
-        .agents = p->agent_count,
-        .restarts = p->restarts,
-        .pool = p->memory_size,
-        .quota = p->quota.size,
-        .quota_used = p->quota.used,
-        .console_dropped = p->console.out.dropped,
-        .exit_code = p->exit_code,
-        .registers = p->registers,
-    };
-    count_exits(p, info);
-    for (uint32_t i = 0; i < p->agent_count; i++) {
-        info->switches += p->agents[i].switches;
-        info->ticks_ring3 += p->agents[i].regs.ticks;
-        info->syscalls += p->agents[i].regs.syscalls;
-    }
-    pv_strcopy(info->name, sizeof(info->name), p->config->name);
-    pv_strcopy(info->image, sizeof(info->image), p->config->image);
-    pv_strcopy(info->why, sizeof(info->why), p->why);
-}
-
-static int64_t list_personalities(const struct debug_call *call)
-{
-    for (uint32_t i = 0; i < personality_count; i++) {
-        struct pv_personality_info info;
-        describe_personality(&personalities[i], &info);
-        if (!debug_put_record(call, i, &info, sizeof(info))) {
-            return PV_ERR_FAULT;
-        }
-    }
-    return personality_count;
-}
-
 static const char *memory_owner(const struct memmap_region *r)
 {
     if (r->owner == MEMMAP_NO_OWNER) {
@@ -379,8 +275,8 @@ static int64_t crash(const struct debug_call *call)
 }
 
 static debug_operation *const operations[] = {
-    [PV_DEBUG_CORES] = list_cores,
-    [PV_DEBUG_PERSONALITIES] = list_personalities,
+    [PV_DEBUG_CORES] = debug_list_cores,
+    [PV_DEBUG_PERSONALITIES] = debug_list_personalities,
     [PV_DEBUG_MEMORY] = list_memory,
     [PV_DEBUG_MACHINE] = list_machine,
     [PV_DEBUG_LOG] = read_log,

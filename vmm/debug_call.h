@@ -24,6 +24,11 @@ bool debug_put_record(const struct debug_call *call, uint64_t index, const void 
 /// the buffer.
 int64_t debug_call_core(const struct debug_call *call, uint64_t core, void (*run)(struct message *), uint64_t bytes);
 
+/// A list with times in it: has all cores note theirs (unless a1 is PV_DEBUG_AS_NOTED), then writes it.
+int64_t debug_list_with_times(const struct debug_call *call, debug_operation *list);
+
+/* debug_times.c */
+debug_operation debug_list_cores, debug_list_personalities;
 /* debug_vcpu.c */
 debug_operation debug_list_vcpus, debug_read_vmcs, debug_read_exits;
 /* debug_baseline.c */

@@ -41,7 +41,7 @@ static void describe(const struct personality *p, const struct vcpu *v, struct p
     pv_strcopy(info->name, sizeof(info->name), p->config->name);
 }
 
-int64_t debug_list_vcpus(const struct debug_call *call)
+static int64_t put_vcpus(const struct debug_call *call)
 {
     uint64_t count = 0;
     bool fault = false;
@@ -60,6 +60,11 @@ int64_t debug_list_vcpus(const struct debug_call *call)
         }
     }
     return fault ? PV_ERR_FAULT : (int64_t)count;
+}
+
+int64_t debug_list_vcpus(const struct debug_call *call)
+{
+    return debug_list_with_times(call, put_vcpus); // which charges guests that run for what they have run
 }
 
 /// The personality of a number from PV_VCPU_ID, or NULL.

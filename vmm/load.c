@@ -155,9 +155,10 @@ static void set_registers(struct personality *p, uint64_t entry)
 {
     for (uint32_t i = 0; i < p->agent_count; i++) {
         struct regs *r = &p->agents[i].regs;
-        uint64_t syscalls = r->syscalls;
+        uint64_t syscalls = r->syscalls, ticks = r->ticks;
         memset(r, 0, sizeof(*r));
         r->syscalls = syscalls;
+        r->ticks = ticks;
         r->kernel_stack = (uint64_t)p->agents[i].core->main_stack;
         r->kind = REGS_IRET;
         r->rip = entry;

@@ -393,7 +393,6 @@ int64_t personality_pin(struct personality *p, uint64_t mask, struct agent *wait
 
 void personality_keep_counts(struct personality *p, const struct vcpu *vcpu)
 {
-    p->ticks_guest += vcpu->run_time;
     for (uint32_t i = 0; i < EXIT_REASONS; i++) {
         p->exits_absorbed += vcpu->absorbed[i];
         p->exits_delivered += vcpu->delivered[i];

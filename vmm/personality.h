@@ -43,7 +43,7 @@ struct personality {
     int64_t exit_code;
     struct space *spaces[PV_MAX_SPACES];
     struct vcpu *vcpus[PV_MAX_VCPUS];
-    uint64_t ticks_guest, exits_absorbed, exits_delivered; ///< of vcpus that are no more
+    uint64_t exits_absorbed, exits_delivered; ///< of vcpus that are no more
     struct console console;
     char why[PV_WHY_SIZE];
     struct pv_registers registers; ///< of the agent that faulted

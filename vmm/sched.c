@@ -324,20 +324,3 @@ void sched_settle(void)
     core_load_root(core, s->current ? s->current->personality->root : paging_kernel_root());
     set_timer(s, core->horizon);
 }
-
-struct sched_times sched_times(const struct core *core)
-{
-    struct sched_times t;
-    uint64_t stamp;
-    do { // the core may charge meanwhile
-        stamp = __atomic_load_n(&core->stamp, __ATOMIC_ACQUIRE);
-        t.idle = core->clock[CLOCK_IDLE];
-        t.ring3 = core->clock[CLOCK_RING3];
-        t.guest = core->clock[CLOCK_GUEST];
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    } while (stamp != __atomic_load_n(&core->stamp, __ATOMIC_ACQUIRE));
-    t.total = stamp - core->tsc_start;
-    t.mux = t.total - t.idle - t.ring3 - t.guest;
-    t.switches = scheds[core->id].switches;
-    return t;
-}

@@ -69,13 +69,14 @@ struct agent {
     uint32_t requests;      ///< enum agent_request, set by any core
     struct remote_call call;
     uint64_t switches;
-    struct vcpu *vcpus[PV_MAX_VCPUS]; ///< its own, by number; touched on its core only
+    uint64_t guest_before; ///< ticks in guests of vcpus that it had; less those that vcpus it has now had before
+    uint64_t ticks_ring3, ticks_guest; ///< as noted last
+    struct vcpu *vcpus[PV_MAX_VCPUS];  ///< its own, by number; touched on its core only
 } __attribute__((aligned(64)));
 
 /// Where a core's time went, in TSC ticks: the parts add up to total exactly.
 struct sched_times {
     uint64_t total, idle, ring3, guest, mux;
-    uint64_t switches;
 };
 
 static inline struct agent *agent_of(struct regs *regs)
@@ -124,7 +125,12 @@ bool sched_forward(struct agent *agent, struct message *message);
 /// All cores change to a policy and slice. frame: the configuration's table. Any core. False: there is no table.
 bool sched_set_policy(enum pv_policy policy, uint64_t slice);
 enum pv_policy sched_policy(void);
-/// Where a core's time went, up to when it was last in ring 0. Any core.
-struct sched_times sched_times(const struct core *core);
+
+/* sched_times.c */
+/// Notes where this core's time went, and that of the agents on it, all up to now.
+void sched_note_times(void);
+/// What a core has noted last, and how often it went from agent to agent. Any core.
+struct sched_times sched_noted_times(const struct core *core);
+uint64_t sched_switches(const struct core *core);
 
 #endif

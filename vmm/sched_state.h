@@ -3,6 +3,7 @@
 #ifndef POLYVISOR_VMM_SCHED_STATE_H
 #define POLYVISOR_VMM_SCHED_STATE_H
 
+#include "arch/x86/core.h"
 #include "vmm/level1.h"
 #include "vmm/sched.h"
 
@@ -24,6 +25,7 @@ struct sched {
     uint64_t poll;  ///< when the UART is to be polled, UINT64_MAX: it interrupts
     uint64_t timer; ///< what the local APIC timer is set to
     uint64_t switches;
+    struct sched_times noted; ///< sched_times.c
 } __attribute__((aligned(64)));
 
 extern struct sched scheds[PV_MAX_CORES];
@@ -42,6 +44,13 @@ void sched_remove_deadline(struct sched *s, struct agent *agent);
 void sched_end_wait(struct sched *s, struct agent *agent);
 /// Wakes an agent if it waits for events that are there.
 void sched_wake_if_due(struct sched *s, struct agent *agent);
+
+/// Whether an agent is on this core, and has arrived.
+static inline bool sched_is_here(const struct agent *agent)
+{
+    return __atomic_load_n(&agent->core, __ATOMIC_ACQUIRE) == core_self() &&
+           !(__atomic_load_n(&agent->requests, __ATOMIC_ACQUIRE) & REQUEST_ARRIVE);
+}
 
 /* sched_policy.c */
 /// An agent has come to this core, or left it: under the policy frame, the core's table is made anew.

@@ -172,6 +172,13 @@ static void detach(struct core *core, struct vcpu *vcpu)
     }
 }
 
+/// The time that its guest has run stays the agent's.
+static void take_from(struct agent *agent, const struct vcpu *vcpu)
+{
+    agent->vcpus[vcpu->id] = NULL;
+    agent->guest_before += vcpu->run_time;
+}
+
 void vcpu_release(struct agent *agent)
 {
     struct core *core = core_self();
@@ -182,7 +189,7 @@ void vcpu_release(struct agent *agent)
                 core->loaded_registers = NULL; // nobody wants to see them again
             }
             vcpu_clear_vmcs(core, vcpu);
-            agent->vcpus[i] = NULL;
+            take_from(agent, vcpu);
         }
     }
 }
@@ -291,7 +298,7 @@ static int64_t give_away(struct agent *owner, struct vcpu *vcpu)
         return PV_ERR_STATE;
     }
     detach(owner->core, vcpu);
-    owner->vcpus[vcpu->id] = NULL;
+    take_from(owner, vcpu);
     lock_take(&owner->personality->lock);
     vcpu->agent = NULL;
     lock_drop(&owner->personality->lock);
@@ -307,6 +314,7 @@ static int64_t finish_move(struct remote_call *call)
         arrive(vcpu, agent, agent->core);
         lock_drop(&agent->personality->lock);
         agent->vcpus[vcpu->id] = vcpu;
+        agent->guest_before -= vcpu->run_time; // another agent's
     }
     return call->result;
 }
@@ -329,7 +337,7 @@ static int64_t destroy(struct agent *owner, struct vcpu *vcpu)
         return PV_ERR_STATE;
     }
     detach(owner->core, vcpu);
-    owner->vcpus[vcpu->id] = NULL;
+    take_from(owner, vcpu);
     lock_take(&p->lock);
     personality_keep_counts(p, vcpu);
     p->vcpus[vcpu->id] = NULL;

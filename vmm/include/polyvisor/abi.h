@@ -135,7 +135,9 @@ struct pv_note {
 /* ---- the debug capability (monitor only) ---- */
 
 enum pv_debug {
-    /// Lists: the buffer gets as many whole records as fit; the result is how many there are.
+    /// Lists: the buffer gets as many whole records as fit; the result is how many there are. Lists with times (cores,
+    /// personalities, vcpus) ask all cores first; with PV_DEBUG_AS_NOTED as first argument they tell what those said last, so
+    /// that the times of cores and of personalities are of the same moments and fit together.
     PV_DEBUG_CORES = 1,         ///< struct pv_core_info
     PV_DEBUG_PERSONALITIES = 2, ///< struct pv_personality_info
     PV_DEBUG_MEMORY = 3,        ///< struct pv_memory_info
@@ -172,6 +174,8 @@ enum pv_debug {
     PV_DEBUG_BASELINE = 29,
     PV_DEBUG_CRASH = 16, ///< (op, how): provokes a ring-0 fault; PV_ERR_UNSUPPORTED but in a debug build. enum pv_crash
 };
+
+enum { PV_DEBUG_AS_NOTED = 1 };
 
 enum pv_crash { PV_CRASH_PAGE = 0, PV_CRASH_DIVIDE = 1, PV_CRASH_STACK = 2, PV_CRASH_UD = 3, PV_CRASH_NMI = 4 };
 

@@ -19,13 +19,8 @@ static void take_sample(struct top_sample *sample)
 {
     const struct pv_core_info *cores;
     const struct pv_personality_info *personalities;
-    // A core's clocks stand where it was in ring 0 last: an idle one is woken by a question.
-    size_t core_count = query_cores(&cores);
-    for (size_t i = 0; i < core_count; i++)
-        if (cores[i].state != PV_CORE_ABSENT)
-            query_cpuid(cores[i].core, 0, 0);
-    core_count = query_cores(&cores);
-    const size_t personality_count = query_personalities(&personalities);
+    const size_t core_count = query_cores(&cores);
+    const size_t personality_count = query_personalities_then(&personalities);
     top_sample_fill(sample, cores, core_count, personalities, personality_count);
 }
 

@@ -6,16 +6,16 @@
 enum { MAX_REGIONS = 1024, MAX_TEXT = 65536 };
 
 /// Asks for a list of records; returns how many there are.
-static size_t list_all(enum pv_debug which, void *buffer, size_t record, size_t room)
+static size_t list_all(enum pv_debug which, uint64_t how, void *buffer, size_t record, size_t room)
 {
-    const int64_t count = pv_debug(which, 0, 0, buffer, record * room);
+    const int64_t count = pv_debug(which, how, 0, buffer, record * room);
     return count < 0 ? 0 : (size_t)count;
 }
 
 /// Asks for a list of records; returns how many stand in the buffer.
-static size_t list_records(enum pv_debug which, void *buffer, size_t record, size_t room)
+static size_t list_records(enum pv_debug which, uint64_t how, void *buffer, size_t record, size_t room)
 {
-    const size_t count = list_all(which, buffer, record, room);
+    const size_t count = list_all(which, how, buffer, record, room);
     return count < room ? count : room;
 }
 
@@ -23,28 +23,38 @@ size_t query_cores(const struct pv_core_info **list)
 {
     static struct pv_core_info cores[PV_MAX_CORES];
     *list = cores;
-    return list_records(PV_DEBUG_CORES, cores, sizeof(cores[0]), PV_MAX_CORES);
+    return list_records(PV_DEBUG_CORES, 0, cores, sizeof(cores[0]), PV_MAX_CORES);
+}
+
+static size_t ask_personalities(uint64_t how, const struct pv_personality_info **list)
+{
+    static struct pv_personality_info personalities[QUERY_MAX_PERSONALITIES];
+    *list = personalities;
+    return list_records(PV_DEBUG_PERSONALITIES, how, personalities, sizeof(personalities[0]), QUERY_MAX_PERSONALITIES);
 }
 
 size_t query_personalities(const struct pv_personality_info **list)
 {
-    static struct pv_personality_info personalities[QUERY_MAX_PERSONALITIES];
-    *list = personalities;
-    return list_records(PV_DEBUG_PERSONALITIES, personalities, sizeof(personalities[0]), QUERY_MAX_PERSONALITIES);
+    return ask_personalities(0, list);
+}
+
+size_t query_personalities_then(const struct pv_personality_info **list)
+{
+    return ask_personalities(PV_DEBUG_AS_NOTED, list);
 }
 
 size_t query_memory(const struct pv_memory_info **list)
 {
     static struct pv_memory_info regions[MAX_REGIONS];
     *list = regions;
-    return list_records(PV_DEBUG_MEMORY, regions, sizeof(regions[0]), MAX_REGIONS);
+    return list_records(PV_DEBUG_MEMORY, 0, regions, sizeof(regions[0]), MAX_REGIONS);
 }
 
 size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out)
 {
     static struct pv_vcpu_info vcpus[QUERY_MAX_VCPUS];
     *list = vcpus;
-    const size_t count = list_all(PV_DEBUG_VCPUS, vcpus, sizeof(vcpus[0]), QUERY_MAX_VCPUS);
+    const size_t count = list_all(PV_DEBUG_VCPUS, 0, vcpus, sizeof(vcpus[0]), QUERY_MAX_VCPUS);
     *left_out = count > QUERY_MAX_VCPUS ? count - QUERY_MAX_VCPUS : 0;
     return count - *left_out;
 }
@@ -52,7 +62,7 @@ size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out)
 const struct pv_sched_info *query_sched(void)
 {
     static struct pv_sched_info sched;
-    if (list_records(PV_DEBUG_SCHED, &sched, sizeof(sched), 1) != 1)
+    if (list_records(PV_DEBUG_SCHED, 0, &sched, sizeof(sched), 1) != 1)
         sched = (struct pv_sched_info){0};
     return &sched;
 }
@@ -60,7 +70,7 @@ const struct pv_sched_info *query_sched(void)
 const struct pv_machine_info *query_machine(void)
 {
     static struct pv_machine_info machine;
-    if (list_records(PV_DEBUG_MACHINE, &machine, sizeof(machine), 1) != 1)
+    if (list_records(PV_DEBUG_MACHINE, 0, &machine, sizeof(machine), 1) != 1)
         machine = (struct pv_machine_info){0};
     return &machine;
 }

@@ -11,6 +11,8 @@
 /// Lists. The result is the number of records; 0 also when the multiplexer refuses to tell.
 size_t query_cores(const struct pv_core_info **list);
 size_t query_personalities(const struct pv_personality_info **list);
+/// With the times as they were when query_cores was asked last: those of cores and personalities fit together.
+size_t query_personalities_then(const struct pv_personality_info **list);
 size_t query_memory(const struct pv_memory_info **list);
 /// The first QUERY_MAX_VCPUS vcpus; *left_out tells how many more there are.
 size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out);
