@@ -45,12 +45,20 @@ static void list_remove(struct list *list, struct agent *agent)
 }
 
 /// When the core has to be looked at again at the latest. To be called after a change of what it depends on.
+/// Whether vcpu_hot.c may end turns: it knows one policy and one way to swap FPU state, and does not cut a turn at the timer's
+/// range.
+static bool has_short_way(const struct sched *s)
+{
+    return s->level1.policy == LEVEL1_WEIGHTED && fpu_optimised &&
+           s->level1.slice * LEVEL1_MAX_TURN / LEVEL1_UNITS >> vmx_timer_shift <= VMX_TIMER_MAX;
+}
+
 static void update_horizon(struct sched *s, struct core *core)
 {
     uint64_t at = s->deadlines.first ? s->deadlines.first->deadline : UINT64_MAX;
     s->other = s->poll < at ? s->poll : at;
     uint64_t look = core->stamp + look_ticks;
-    s->short_until = s->level1.policy != LEVEL1_WEIGHTED || !fpu_optimised ? 0 : s->other < look ? s->other : look;
+    s->short_until = !has_short_way(s) ? 0 : s->other < look ? s->other : look;
     core->horizon = s->slice_end < s->other ? s->slice_end : s->other;
 }
 

@@ -83,7 +83,7 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     core_set_guest_agent(core, &next->regs, in, in->gprs);
     out->cr2 = cpu_read_cr2();
     vcpu_load_other(core, in, out);
-    vcpu_arm_timer_in(in, now, ticks_left(in, core->horizon - now));
+    vcpu_arm_timer_short(in, now, ticks_left(in, core->horizon - now)); // no turn is longer, see update_horizon
     return EXIT_TO_GUEST;
 }
 

@@ -13,10 +13,6 @@
 #include "vmm/space.h"
 #include "vmm/vcpu.h"
 
-/// Values of the VMX-preemption timer stay below this: near the maximum it fires at once on Skylake and later server
-/// parts.
-#define TIMER_MAX UINT64_C(0x1000000)
-
 /// The local APIC's timer runs already on the way into the guest: a rest of a budget that is shorter than the way would be armed
 /// for again and again without ever being used up.
 #define LAPIC_MIN_TICKS UINT64_C(1000)
@@ -60,12 +56,17 @@ static inline void vcpu_swap_registers(struct core *core, struct register_file *
     core->loaded_registers = in;
 }
 
-/// Arms the VMX-preemption timer of the current VMCS.
+/// Arms the VMX-preemption timer of the current VMCS. short: ticks are known to be within its range.
+static inline void vcpu_arm_timer_short(struct vcpu *vcpu, uint64_t now, uint64_t ticks)
+{
+    vcpu->timer_end = now + ticks;
+    vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, ticks >> vmx_timer_shift);
+}
 static inline void vcpu_arm_timer_in(struct vcpu *vcpu, uint64_t now, uint64_t ticks)
 {
     vcpu->timer_end = now + ticks;
     uint64_t value = ticks >> vmx_timer_shift;
-    vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, value < TIMER_MAX ? value : TIMER_MAX);
+    vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, value < VMX_TIMER_MAX ? value : VMX_TIMER_MAX);
 }
 
 /// Arms it for the scheduler's horizon or the end of the budget, whatever comes first.

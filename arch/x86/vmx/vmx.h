@@ -32,6 +32,9 @@ extern bool vmx_guest_timer;
 /// Decides that for all cores, when they are in VMX operation and before there is a vcpu. lapic: the configuration wants the
 /// local APIC's. False: the processor has no other.
 bool vmx_choose_guest_timer(bool lapic);
+/// Values of the VMX-preemption timer stay below this: near the maximum it fires at once on Skylake and later server
+/// parts.
+#define VMX_TIMER_MAX UINT64_C(0x1000000)
 /// The VMX-preemption timer counts down once in 2^this TSC ticks (IA32_VMX_MISC, SDM Vol. 3D A.6).
 extern uint32_t vmx_timer_shift;
 /// After an exit by NMI: NMIs are blocked until an IRET; this executes one.
