@@ -85,6 +85,7 @@ static void test_wrong_fields(void **state)
     refused(0x238, 4, 0, "cmdline_size");
     refused(0x230, 4, 0x300000, "0x300000");
     refused(0x201, 1, 0x10, "0x212");
+    refused(0x201, 1, 0x80, "0x282");
 }
 
 /// Every length below the whole is refused, by name, without a read beyond the end (the address sanitizer watches).

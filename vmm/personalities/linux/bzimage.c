@@ -98,8 +98,9 @@ bool bzimage_parse(const void *start, size_t size, struct bzimage *image, char *
         .cmdline_max = (uint32_t)field(file, CMDLINE_SIZE, 4),
         .relocatable = field(file, RELOCATABLE_KERNEL, 1) != 0,
     };
-    if (image->header_end < NEEDED_END || image->header_end > size)
-        return refuse(why, "its header ends at %#x, before fields that it should have", image->header_end);
+    if (image->header_end < NEEDED_END || image->header_end > BZIMAGE_HEADER_MAX || image->header_end > size)
+        return refuse(why, "its header ends at %#x, expected %#x to %#x", image->header_end, NEEDED_END,
+                      BZIMAGE_HEADER_MAX);
     if (!check_entry(file, image, why))
         return false;
     // syssize counts started paragraphs, so up to 15 bytes fewer are whole, too.

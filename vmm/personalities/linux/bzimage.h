@@ -10,7 +10,7 @@
 
 enum {
     BZIMAGE_HEADER = 0x1f1,     ///< where the set-up header begins, in the file and in struct boot_params
-    BZIMAGE_HEADER_MAX = 0x281, ///< where it ends at the latest (the jump before it has 8 bits)
+    BZIMAGE_HEADER_MAX = 0x281, ///< where it ends at the latest: the jump over it has 7 bits
     BZIMAGE_ENTRY_64 = 0x200,   ///< from the start of the loaded kernel
     BZIMAGE_WHY = 160,
 };

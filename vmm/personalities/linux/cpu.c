@@ -22,15 +22,32 @@ struct cpuid_machine cpu_cpuid_view(const struct cpu *cpu)
         .host = host_cpuid, .tsc_hz = machine.info->tsc_hz, .cpus = machine.cpu_count, .apic_id = cpu->index};
 }
 
+/// A new vcpu; after a reset in the old one's place, whose state page is used again.
+static int64_t open_vcpu(struct cpu *cpu)
+{
+    if (!cpu->made)
+        return pv_vcpu_open(&cpu->vcpu, machine.memory.space);
+    struct pv_vcpu_state *state = cpu->vcpu.state;
+    int64_t result = pv_vcpu_destroy(cpu->vcpu.id);
+    if (result < 0)
+        return result;
+    memset(state, 0, sizeof(*state));
+    result = pv_vcpu_create(machine.memory.space, (uintptr_t)state - PV_POOL_VA, PV_OWN_REGISTERS);
+    cpu->vcpu.id = result < 0 ? cpu->vcpu.id : (uint64_t)result;
+    return result;
+}
+
 int64_t cpu_create(struct cpu *cpu, uint32_t index)
 {
     struct pv_cpuid_entry table[PV_MAX_CPUID];
     cpu->index = index;
     msr_init(&cpu->msrs);
-    int64_t result = pv_vcpu_open(&cpu->vcpu, machine.memory.space);
+    const int64_t result = open_vcpu(cpu);
     if (result < 0)
         return result;
     cpu->vcpu.state->fill = PV_GROUP_CONTROL | PV_GROUP_STATE;
+    cpu->halted = false;
+    cpu->offer = OFFER_NONE;
     cpu->made = true;
     const struct cpuid_machine view = cpu_cpuid_view(cpu);
     return pv_vcpu_cpuid(cpu->vcpu.id, table, cpuid_table(&view, table));
@@ -50,7 +67,6 @@ void cpu_fail(struct cpu *cpu, const char *format, ...)
               "%#lx\n",
               s->gpr[PV_RAX], s->gpr[PV_RBX], s->gpr[PV_RCX], s->gpr[PV_RDX], s->gpr[PV_RSI], s->gpr[PV_RDI], s->rsp,
               s->rflags, s->cr0, s->cr3, s->cr4);
-    cpu->stopped = true;
     machine_end(1);
 }
 
@@ -58,6 +74,19 @@ void cpu_wake(const struct cpu *cpu)
 {
     pv_vcpu_kick(cpu->vcpu.id);
     pv_event_signal(cpu->index, PV_EVENT_USER);
+}
+
+static const void *guest_memory(void *context, uint64_t address, size_t size)
+{
+    (void)context;
+    return pv_guest_pointer(&machine.memory, address, size);
+}
+
+struct page_walk cpu_page_walk(const struct cpu *cpu)
+{
+    const struct pv_vcpu_state *state = cpu->vcpu.state;
+    return (struct page_walk){
+        .cr0 = state->cr0, .cr3 = state->cr3, .cr4 = state->cr4, .efer = state->efer, .memory = guest_memory};
 }
 
 /* ---- events ---- */
@@ -217,7 +246,7 @@ void cpu_loop(struct cpu *cpu)
 {
     const uint64_t poll = machine.info->tsc_hz / POLLS_PER_SECOND;
     machine_lock(cpu->index);
-    while (!machine.ended && !cpu->stopped) {
+    while (machine.phase == PHASE_RUNNING) {
         const uint64_t now = pv_tsc();
         uint64_t deadline = advance(cpu, now);
         if (!is_started(cpu) || (cpu->halted && !wakes(cpu))) {

@@ -5,6 +5,7 @@
 
 #include "cpuid.h"
 #include "devices/lapic.h"
+#include "devices/page_walk.h"
 #include "msr.h"
 #include "vcpu.h"
 
@@ -16,17 +17,16 @@ struct cpu {
     uint32_t index; ///< also the number of its agent, and its APIC id
     _Atomic bool made;
     bool halted;
-    bool stopped; ///< will never run again
     struct msr_file msrs;
     struct lapic lapic;
     enum cpu_offer offer;
     uint32_t offered; ///< the PIC's input, or the vector
 };
 
-/// Makes the vcpu on this agent.
+/// Makes the vcpu on this agent; after a reset, makes it anew.
 int64_t cpu_create(struct cpu *cpu, uint32_t index);
 
-/// Runs it until the machine ends.
+/// Runs it until the machine ends or is reset.
 void cpu_loop(struct cpu *cpu);
 
 /// Makes it look at its interrupts, wherever it is. From any agent, with the lock held.
@@ -42,6 +42,11 @@ void cpu_raise_ud(struct cpu *cpu);
 /// What CPUID tells it.
 struct cpuid_machine cpu_cpuid_view(const struct cpu *cpu);
 
+/// Its own page tables.
+struct page_walk cpu_page_walk(const struct cpu *cpu);
+
+/// string_io.c: handles INS and OUTS.
+void cpu_handle_string_io(struct cpu *cpu, const struct pv_io *io);
 /// mmio.c: handles an access to memory that the guest does not have.
 void cpu_handle_ept_violation(struct cpu *cpu);
 

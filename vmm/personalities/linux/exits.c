@@ -12,7 +12,7 @@ static void handle_io(struct cpu *cpu)
     struct pv_vcpu_state *state = cpu->vcpu.state;
     const struct pv_io io = pv_io_decode(state->exit_qualification);
     if (io.string) {
-        cpu_fail(cpu, "string I/O at port %#x", io.port);
+        cpu_handle_string_io(cpu, &io);
         return;
     }
     if (io.in)

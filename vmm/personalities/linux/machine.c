@@ -5,7 +5,15 @@
 
 #include "devices/acpi_tables.h"
 
-enum { PIT_IRQ = 0, UART_IRQ = 4, RTC_IRQ = 8, PIT_INPUT = 2, OVERHEAD = 2 << 20, FLUSHES_PER_SECOND = 100 };
+enum {
+    PIT_IRQ = 0,
+    UART_IRQ = 4,
+    RTC_IRQ = 8,
+    PIT_INPUT = 2,
+    OVERHEAD = 2 << 20,
+    FLUSHES_PER_SECOND = 100,
+    RESET_POLLS_PER_SECOND = 1000
+};
 /// There is nobody to ask for the time: 2026-01-01.
 #define EPOCH INT64_C(1767225600)
 
@@ -37,12 +45,23 @@ void machine_wake(uint32_t cpu)
         cpu_wake(&machine.cpus[cpu]);
 }
 
+static void stop(enum machine_phase phase)
+{
+    machine.phase = phase;
+    for (uint32_t i = 0; i < machine.cpu_count; i++)
+        machine_wake(i);
+}
+
 void machine_end(int code)
 {
     machine.exit_code = code;
-    machine.ended = true;
-    for (uint32_t i = 0; i < machine.cpu_count; i++)
-        machine_wake(i);
+    stop(PHASE_ENDED);
+}
+
+void machine_reset(void)
+{
+    if (machine.phase == PHASE_RUNNING)
+        stop(PHASE_RESET);
 }
 
 /* ---- devices ---- */
@@ -96,7 +115,6 @@ static void make_devices(void)
     make_apics();
     pic_init(&machine.pic, (struct dev_line){set_intr, NULL, 0});
     pit_init(&machine.pit, hz, (struct dev_line){set_isa_line, NULL, PIT_IRQ});
-    rtc_init(&machine.rtc, hz, pv_tsc(), EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
     uart_init(&machine.uart, send_byte, &machine.console, (struct dev_line){set_isa_line, NULL, UART_IRQ});
     pci_init(&machine.pci);
     acpi_pm_init(&machine.pm, hz);
@@ -156,19 +174,32 @@ static void copy_in(uint64_t gpa, const void *data, uint64_t size)
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(data), "+c"(size) : : "memory");
 }
 
-static const char *load(const struct pv_module *kernel, const struct pv_module *initrd)
+/// Makes the guest's memory, the first time, and puts everything there that the kernel needs.
+static const char *load(void)
 {
-    static char why[BZIMAGE_WHY];
-    const void *file = (const void *)(uintptr_t)kernel->address;
+    static char text[sizeof("the file of module 'kernel': ") + BZIMAGE_WHY];
+    char why[BZIMAGE_WHY];
+    const struct pv_module *kernel = find_module("kernel"), *initrd = find_module("initrd");
     const uint64_t pool = machine.info->pool_size;
     const uint64_t ram = pool > OVERHEAD ? (pool - OVERHEAD) & ~(uint64_t)(PV_LARGE_PAGE_SIZE - 1) : 0;
     struct bzimage image;
-    if (!bzimage_parse(file, kernel->size, &image, why) ||
-        !layout_make(&image, ram, initrd != NULL ? initrd->size : 0, strlen(machine.info->args), &machine.layout, why))
-        return why;
-    const int64_t result = pv_guest_memory_create(&machine.memory, ram);
-    if (result < 0)
-        return pv_error_name(result);
+    if (kernel == NULL)
+        return "no kernel: the configuration lacks 'module kernel FILE'";
+    const void *file = (const void *)(uintptr_t)kernel->address;
+    if (!bzimage_parse(file, kernel->size, &image, why)) {
+        pv_snprintf(text, sizeof(text), "the file of module 'kernel': %s", why);
+        return text;
+    }
+    if (!layout_make(&image, ram, initrd != NULL ? initrd->size : 0, strlen(machine.info->args), &machine.layout,
+                     why)) {
+        pv_strcopy(text, sizeof(text), why);
+        return text;
+    }
+    const int64_t result = machine.memory.size != 0 ? PV_OK : pv_guest_memory_create(&machine.memory, ram);
+    if (result < 0) {
+        pv_snprintf(text, sizeof(text), "the guest's memory cannot be made: %s", pv_error_name(result));
+        return text;
+    }
     copy_in(machine.layout.kernel, (const uint8_t *)file + image.offset, image.size);
     if (initrd != NULL)
         copy_in(machine.layout.initrd, (const void *)(uintptr_t)initrd->address, initrd->size);
@@ -177,16 +208,38 @@ static const char *load(const struct pv_module *kernel, const struct pv_module *
     return NULL;
 }
 
-const char *machine_make(const struct pv_info *info)
+static const char *make(void)
 {
-    machine.info = info;
-    machine.cpu_count = info->agent_count < MAX_CPUS ? info->agent_count : MAX_CPUS;
-    const struct pv_module *kernel = find_module("kernel");
-    if (kernel == NULL)
-        return "no kernel: the configuration lacks 'module kernel FILE'";
-    const char *wrong = load(kernel, find_module("initrd"));
+    const char *wrong = load();
     if (wrong != NULL)
         return wrong;
     make_devices();
     return make_tables();
+}
+
+const char *machine_make(const struct pv_info *info)
+{
+    machine.info = info;
+    machine.cpu_count = info->agent_count < MAX_CPUS ? info->agent_count : MAX_CPUS;
+    rtc_init(&machine.rtc, info->tsc_hz, pv_tsc(), EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
+    return make();
+}
+
+const char *machine_await_reset(uint32_t agent)
+{
+    const uint32_t before = machine.resets;
+    const uint64_t interval = machine.info->tsc_hz / RESET_POLLS_PER_SECOND;
+    machine.stopped++;
+    if (agent != 0) {
+        while (machine.resets == before)
+            pv_event_wait(PV_EVENT_USER, pv_tsc() + interval);
+        return NULL;
+    }
+    while (machine.stopped < machine.cpu_count)
+        pv_event_wait(PV_EVENT_USER, pv_tsc() + interval);
+    const char *wrong = make();
+    machine.stopped = 0;
+    machine.phase = PHASE_RUNNING;
+    machine.resets++;
+    return wrong;
 }

@@ -18,6 +18,9 @@
 
 enum { MAX_CPUS = 16 };
 
+/// What the agents do. Only machine_end and machine_reset leave PHASE_RUNNING.
+enum machine_phase { PHASE_RUNNING, PHASE_RESET, PHASE_ENDED };
+
 struct machine {
     const struct pv_info *info;
     struct pv_guest_memory memory;
@@ -35,7 +38,9 @@ struct machine {
     uint32_t cpu_count;
     _Atomic bool locked; ///< held by an agent while it is not inside its guest
     uint32_t holder;     ///< by which one
-    _Atomic bool ended;
+    _Atomic enum machine_phase phase;
+    _Atomic uint32_t stopped; ///< agents that have come out of their loops for a reset
+    _Atomic uint32_t resets;
     int exit_code;
 };
 
@@ -52,6 +57,12 @@ void machine_wake(uint32_t cpu);
 
 /// Ends the personality: power-off, or something that cannot go on.
 void machine_end(int code);
+
+/// The reset line: everything begins anew, but for the clock.
+void machine_reset(void);
+/// Every agent's part of a reset, after its loop has ended. Returns when the machine stands as after machine_make. NULL, or what is
+/// wrong.
+const char *machine_await_reset(uint32_t agent);
 
 /// Lets devices do what time has brought, and takes console input. Returns when it has to be called next (TSC).
 uint64_t machine_poll(uint64_t now);

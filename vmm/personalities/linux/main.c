@@ -24,29 +24,42 @@ static bool enter_kernel(const struct cpu *cpu)
     return true;
 }
 
+static _Noreturn void give_up(const char *why)
+{
+    pv_printf("linux: %s\n", why);
+    pv_exit(2);
+}
+
+/// From power-on or reset to the next one. Returns when the machine ends.
+static void serve(struct cpu *cpu, uint32_t agent)
+{
+    for (;;) {
+        const int64_t result = cpu_create(cpu, agent);
+        if (result < 0)
+            give_up(pv_error_name(result));
+        if (agent == 0 && !enter_kernel(cpu))
+            give_up("the tables of the entry do not fit");
+        cpu_loop(cpu);
+        if (machine.phase == PHASE_ENDED)
+            return;
+        const char *wrong = machine_await_reset(agent);
+        if (wrong != NULL)
+            give_up(wrong);
+    }
+}
+
 int main(const struct pv_info *info, uint32_t agent)
 {
     static _Atomic bool ready;
     if (agent == 0) {
         const char *wrong = machine_make(info);
-        if (wrong != NULL) {
-            pv_printf("linux: %s\n", wrong);
-            return 2;
-        }
+        if (wrong != NULL)
+            give_up(wrong);
         ready = true;
     }
     while (!ready)
         pv_event_wait(PV_EVENT_USER, pv_tsc() + info->tsc_hz / 1000);
-    if (agent >= machine.cpu_count)
-        return 0;
-    struct cpu *cpu = &machine.cpus[agent];
-    const int64_t result = cpu_create(cpu, agent);
-    if (result < 0) {
-        pv_printf("linux: cannot make processor %u: %s\n", agent, pv_error_name(result));
-        pv_exit(2);
-    }
-    if (agent == 0 && !enter_kernel(cpu))
-        return 2;
-    cpu_loop(cpu);
+    if (agent < machine.cpu_count)
+        serve(&machine.cpus[agent], agent);
     return agent == 0 ? machine.exit_code : 0;
 }

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Accesses to guest-physical addresses that are not memory: the registers of the local and the I/O APIC.
 #include "devices/instruction.h"
-#include "devices/page_walk.h"
 #include "machine.h"
 
 enum { EFER_LMA = 1 << 10, ACCESS_CODE_32 = 1 << 14, CR0_PE = 1 };
 enum { VMCS_CS_ACCESS_RIGHTS = 0x4816, VMCS_CS_BASE = 0x6808 };
-
-static const void *guest_memory(void *context, uint64_t address, size_t size)
-{
-    (void)context;
-    return pv_guest_pointer(&machine.memory, address, size);
-}
 
 /// Where code runs: its segment's base, and 16, 32 or 64 bits. Compatibility mode counts as 64 bits, in which no kernel touches
 /// device registers.
@@ -29,8 +22,7 @@ static uint32_t code_mode(const struct cpu *cpu, uint64_t *base)
 static bool fetch(const struct cpu *cpu, struct instruction *instruction)
 {
     const struct pv_vcpu_state *state = cpu->vcpu.state;
-    const struct page_walk walk = {
-        .cr0 = state->cr0, .cr3 = state->cr3, .cr4 = state->cr4, .efer = state->efer, .memory = guest_memory};
+    const struct page_walk walk = cpu_page_walk(cpu);
     uint8_t bytes[INSTRUCTION_MAX];
     uint64_t base;
     const uint32_t mode = code_mode(cpu, &base);

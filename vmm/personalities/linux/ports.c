@@ -49,7 +49,7 @@ static void reset(void)
 {
     console_flush(&machine.console);
     pv_printf("linux: the guest resets the machine\n");
-    machine_end(3);
+    machine_reset();
 }
 
 static void write_byte(uint16_t port, uint8_t value)
