@@ -2,7 +2,7 @@
 # $(BUILD)/guests/. Not part of `all`: the first time it downloads two packages (tools/fetch-linux).
 LINUX_KERNEL := $(BUILD)/guests/vmlinuz
 LINUX_INITRAMFS := $(BUILD)/guests/initramfs.cpio
-.PHONY: linux-guest
+.PHONY: linux-guest linux-images run-linux
 linux-guest:
 	@tools/fetch-linux
 	@$(MAKE) --no-print-directory LINUX="$$(tools/fetch-linux --dir)" $(LINUX_KERNEL) $(LINUX_INITRAMFS)
@@ -14,3 +14,17 @@ $(LINUX_INITRAMFS): $(LINUX)/busybox guests/linux/init guests/linux/mkinitramfs
 	@mkdir -p $(@D)
 	$(call say,CPIO,$@)guests/linux/mkinitramfs -o $@ --busybox $< --init guests/linux/init
 endif
+
+# The same images as Polyvisor's own, with a Linux guest.
+LINUX_FILES := $(BUILD)/monitor.elf $(BUILD)/linux.elf
+LINUX_GUEST := $(LINUX_KERNEL) $(LINUX_INITRAMFS)
+LINUX_CFG := guests/linux/linux.cfg:polyvisor.cfg
+linux-images: linux-guest $(BUILD)/BOOTX64.EFI $(BUILD)/polyvisor.elf $(LINUX_FILES)
+	$(call say,IMAGE,$(BUILD)/linux.img)tools/mkimg -o $(BUILD)/linux.img $(BUILD)/BOOTX64.EFI:EFI/BOOT/BOOTX64.EFI \
+	    $(BUILD)/polyvisor.elf $(LINUX_CFG) $(LINUX_FILES) $(LINUX_GUEST)
+	$(call say,ISO,$(BUILD)/linux.iso)tools/mkiso -o $(BUILD)/linux.iso --kernel $(BUILD)/polyvisor.elf --config $(LINUX_CFG) \
+	    $(LINUX_FILES) $(LINUX_GUEST)
+run-linux:
+	@tools/setup run
+	@$(MAKE) --no-print-directory linux-images
+	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/linux.img --iso $(BUILD)/linux.iso
