@@ -26,6 +26,9 @@ struct cpu {
 /// Makes the vcpu on this agent; after a reset, makes it anew.
 int64_t cpu_create(struct cpu *cpu, uint32_t index);
 
+/// entry.c: has it begin with the kernel, instead of waiting. False: the page tables of the entry do not fit.
+bool cpu_enter_kernel(const struct cpu *cpu);
+
 /// Runs it until the machine ends or is reset.
 void cpu_loop(struct cpu *cpu);
 

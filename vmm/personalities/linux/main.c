@@ -5,25 +5,6 @@
  */
 #include "machine.h"
 
-/// The boot protocol's 64-bit entry: paging with the low memory mapped to itself, flat segments with the kernel's own selectors,
-/// RSI points to the boot parameters (boot.rst, "64-bit Boot Protocol").
-static bool enter_kernel(const struct cpu *cpu)
-{
-    enum { BOOT_CS = 0x10, BOOT_DS = 0x18, GDT_IN_TABLES = PV_TABLES64_SIZE - PV_PAGE_SIZE };
-    struct pv_vcpu_state *state = cpu->vcpu.state;
-    if (!pv_start_long(state, &machine.memory, LAYOUT_TABLES, machine.layout.kernel + BZIMAGE_ENTRY_64, LAYOUT_PARAMS))
-        return false;
-    uint64_t *gdt = pv_guest_pointer(&machine.memory, LAYOUT_TABLES + GDT_IN_TABLES, PV_PAGE_SIZE);
-    gdt[BOOT_DS / 8] = gdt[PV_SELECTOR_DATA / 8];
-    gdt[BOOT_CS / 8] = UINT64_C(0x00af9b000000ffff);
-    state->segment[PV_CS].selector = BOOT_CS;
-    static const uint8_t data[] = {PV_ES, PV_SS, PV_DS, PV_FS, PV_GS};
-    for (size_t i = 0; i < sizeof(data); i++)
-        state->segment[data[i]].selector = BOOT_DS;
-    state->gpr[PV_RSI] = LAYOUT_PARAMS;
-    return true;
-}
-
 static _Noreturn void give_up(const char *why)
 {
     pv_printf("linux: %s\n", why);
@@ -37,7 +18,7 @@ static void serve(struct cpu *cpu, uint32_t agent)
         const int64_t result = cpu_create(cpu, agent);
         if (result < 0)
             give_up(pv_error_name(result));
-        if (agent == 0 && !enter_kernel(cpu))
+        if (agent == 0 && !cpu_enter_kernel(cpu))
             give_up("the tables of the entry do not fit");
         cpu_loop(cpu);
         if (machine.phase == PHASE_ENDED)

@@ -1,0 +1,685 @@
+// SPDX-License-Identifier: Apache-2.0
+// The linux personality as a whole, with a guest that is only pretended: each run of its vcpu is a function here.
+// links: vmm/personalities/linux/bzimage.c vmm/personalities/linux/layout.c vmm/personalities/linux/cpuid.c
+// links: vmm/personalities/linux/msr.c vmm/personalities/linux/machine.c vmm/personalities/linux/console.c
+// links: vmm/personalities/linux/cpu.c vmm/personalities/linux/exits.c vmm/personalities/linux/control_registers.c
+// links: vmm/personalities/linux/ports.c vmm/personalities/linux/mmio.c vmm/personalities/linux/string_io.c
+// links: vmm/personalities/linux/entry.c vmm/personalities/lib/vcpu.c vmm/personalities/lib/vcpu_start.c
+// links: vmm/personalities/lib/console.c vmm/personalities/lib/error.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/personalities/lib/devices/uart.c vmm/personalities/lib/devices/pic.c
+// links: vmm/personalities/lib/devices/pit.c vmm/personalities/lib/devices/rtc.c
+// links: vmm/personalities/lib/devices/pci.c vmm/personalities/lib/devices/acpi_pm.c
+// links: vmm/personalities/lib/devices/acpi_tables.c vmm/personalities/lib/devices/lapic.c
+// links: vmm/personalities/lib/devices/lapic_timer.c vmm/personalities/lib/devices/apic_bus.c
+// links: vmm/personalities/lib/devices/ioapic.c vmm/personalities/lib/devices/instruction.c
+// links: vmm/personalities/lib/devices/page_walk.c
+#define _GNU_SOURCE // MAP_FIXED_NOREPLACE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "vmm/personalities/linux/machine.h"
+
+__asm__(".globl linux_dsdt, linux_dsdt_end\nlinux_dsdt: .space 64\nlinux_dsdt_end:");
+
+enum { POOL = 64 << 20, KERNEL_SIZE = 4096, EXIT_IO = 30, EXIT_RDMSR = 31, EXIT_WRMSR = 32 };
+enum { CODE = 0x8000, RFLAGS_IF = 1 << 9 };
+#define VALID (UINT32_C(1) << 31)
+
+static struct pv_info info;
+const struct pv_info *host_info_page = &info;
+static uint8_t kernel[KERNEL_SIZE];
+
+/* ---- the multiplexer ---- */
+
+static int64_t (*script)(unsigned run); ///< a run of the guest: changes the state page, returns what pv_vcpu_run does
+static unsigned runs, waits, kicks, signals;
+static uint64_t waited_until;
+static char output[4096];
+static size_t output_size;
+static uint64_t vcpus;
+
+static int64_t wait_for_event(uint64_t deadline)
+{
+    waits++;
+    waited_until = deadline;
+    if (deadline == DEV_NEVER)
+        machine.phase = PHASE_ENDED; // nothing would ever happen
+    while (deadline != DEV_NEVER && pv_tsc() < deadline)
+        __asm__ volatile("pause");
+    return PV_ERR_TIMEOUT;
+}
+
+int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+{
+    (void)a2, (void)a3, (void)a4;
+    switch (number) {
+    case PV_SYS_VCPU_CREATE:
+        return (int64_t)vcpus++;
+    case PV_SYS_VCPU_RUN:
+        assert_false(a1 == 0); // a run has an end
+        return script(runs++);
+    case PV_SYS_EVENT_WAIT:
+        return wait_for_event(a1);
+    case PV_SYS_CONSOLE_WRITE:
+        assert_true(output_size + a1 < sizeof(output));
+        memcpy(output + output_size, (const char *)(uintptr_t)a0, a1);
+        output_size += a1;
+        return (int64_t)a1;
+    case PV_SYS_VCPU_KICK:
+        kicks++;
+        return PV_OK;
+    case PV_SYS_EVENT_SIGNAL:
+        signals++;
+        return PV_OK;
+    default:
+        return PV_OK;
+    }
+}
+
+/* ---- setting up ---- */
+
+static void put(uint8_t *at, unsigned bytes, uint64_t value)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static void make_kernel(void)
+{
+    kernel[0x1f1] = 1;
+    put(kernel + 0x1f4, 4, (KERNEL_SIZE - 1024) / 16);
+    put(kernel + 0x1fe, 2, 0xaa55);
+    kernel[0x201] = 0x6a;
+    memcpy(kernel + 0x202, "HdrS", 4);
+    put(kernel + 0x206, 2, 0x20f);
+    kernel[0x211] = 1;
+    put(kernel + 0x230, 4, 0x200000);
+    kernel[0x234] = 1;
+    put(kernel + 0x236, 2, 1);
+    put(kernel + 0x238, 4, 2047);
+    put(kernel + 0x258, 8, 0x1000000);
+    put(kernel + 0x260, 4, 0x800000);
+    memcpy(kernel + 1024, "kernel starts here", 18);
+}
+
+static int make_machine(void **state)
+{
+    (void)state;
+    void *pool = mmap((void *)(uintptr_t)PV_POOL_VA, POOL, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (pool == MAP_FAILED)
+        return -1;
+    make_kernel();
+    info.pool_size = POOL;
+    info.tsc_hz = 1000000000;
+    info.agent_count = 2;
+    info.module_count = 1;
+    strcpy(info.args, "console=ttyS0");
+    strcpy(info.modules[0].name, "kernel");
+    info.modules[0].address = (uintptr_t)kernel;
+    info.modules[0].size = sizeof(kernel);
+    return machine_make(&info) == NULL && cpu_create(&machine.cpus[0], 0) >= 0 && cpu_create(&machine.cpus[1], 1) >= 0
+               ? 0
+               : -1;
+}
+
+static struct pv_vcpu_state *s;
+static struct lapic *lapic;
+
+/// A machine that has just been reset; its first processor is in real mode, its code at CODE, interrupts on.
+static int reset_machine(void **state)
+{
+    (void)state;
+    machine.phase = PHASE_RUNNING;
+    machine.cpu_count = 1; // nobody else comes to the reset
+    assert_null(machine_await_reset(0));
+    machine.cpu_count = 2;
+    machine.exit_code = -1;
+    assert_true(cpu_create(&machine.cpus[0], 0) >= 0 && cpu_create(&machine.cpus[1], 1) >= 0);
+    lapic_init(&machine.cpus[1].lapic, &machine.bus, 1);
+    machine.cpus[1].lapic.waits_for_startup = true;
+    s = machine.cpus[0].vcpu.state;
+    lapic = &machine.cpus[0].lapic;
+    s->rip = CODE;
+    s->rflags = RFLAGS_IF | 2;
+    s->valid = PV_GROUP_ALL;
+    s->exit_instruction_length = 2;
+    runs = waits = kicks = signals = 0;
+    output_size = 0;
+    machine.console.used = 0;
+    return 0;
+}
+
+static void run(int64_t (*guest)(unsigned))
+{
+    script = guest;
+    cpu_loop(&machine.cpus[0]);
+}
+
+static int64_t exit_with(uint32_t reason)
+{
+    s->exit_reason = reason;
+    return PV_RUN_EXIT;
+}
+
+static int64_t end(void)
+{
+    machine_end(42);
+    return PV_RUN_BUDGET;
+}
+
+static int64_t io(uint16_t port, unsigned size, bool in, uint32_t value)
+{
+    s->gpr[PV_RAX] = value;
+    s->exit_qualification = (uint64_t)port << 16 | (in ? 8 : 0) | (size - 1);
+    return exit_with(EXIT_IO);
+}
+
+static int64_t wrmsr(uint32_t msr, uint64_t value)
+{
+    s->gpr[PV_RCX] = msr;
+    s->gpr[PV_RAX] = (uint32_t)value;
+    s->gpr[PV_RDX] = value >> 32;
+    return exit_with(EXIT_WRMSR);
+}
+
+/* ---- the start ---- */
+
+static void test_loaded(void **state)
+{
+    (void)state;
+    const uint8_t *memory = pv_guest_pointer(&machine.memory, 0, machine.memory.size);
+    assert_int_equal(machine.memory.size, POOL - (2 << 20));
+    assert_memory_equal(memory + 0x1000000, "kernel starts here", 18);
+    assert_string_equal((const char *)memory + LAYOUT_CMDLINE, "console=ttyS0");
+    assert_memory_equal(memory + LAYOUT_ACPI, "RSD PTR ", 8);
+    assert_true(cpu_enter_kernel(&machine.cpus[0]));
+    assert_int_equal(s->rip, 0x1000200);
+    assert_int_equal(s->gpr[PV_RSI], LAYOUT_PARAMS);
+    assert_int_equal(s->segment[PV_CS].selector, 0x10);
+    assert_int_equal(s->segment[PV_SS].selector, 0x18);
+    const uint64_t *gdt = (const uint64_t *)(const void *)(memory + s->gdtr.base);
+    assert_int_equal(gdt[2], UINT64_C(0x00af9b000000ffff)); // what the selectors name is what the registers hold
+    assert_int_equal(gdt[3], UINT64_C(0x00cf93000000ffff));
+    assert_int_equal(s->rflags & RFLAGS_IF, 0);
+}
+
+static void test_refuses(void **state)
+{
+    (void)state;
+    info.modules[0].size = KERNEL_SIZE - 100;
+    machine.cpu_count = 1;
+    const char *wrong = machine_await_reset(0);
+    assert_non_null(strstr(wrong, "'kernel': truncated"));
+    info.modules[0].size = sizeof(kernel);
+    strcpy(info.modules[0].name, "kernal");
+    assert_non_null(strstr(machine_await_reset(0), "no kernel"));
+    strcpy(info.modules[0].name, "kernel");
+}
+
+/* ---- ports ---- */
+
+static int64_t print(unsigned at)
+{
+    static const char text[] = "hi\n";
+    return at < 3 ? io(0x3f8, 1, false, (uint8_t)text[at]) : end();
+}
+
+static void test_prints(void **state)
+{
+    (void)state;
+    run(print);
+    assert_int_equal(output_size, 3);
+    assert_memory_equal(output, "hi\n", 3);
+    assert_int_equal(s->rip, CODE + 3 * 2);
+    assert_int_equal(machine.exit_code, 42);
+}
+
+static int64_t read_ports(unsigned at)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t size;
+        uint32_t expected;
+    } reads[] = {{0x3fd, 1, 0x55667760}, {0x64, 1, 0x556677ff}, {0xcfc, 4, 0x12378086}, {0x1234, 2, 0x5566ffff}};
+    static const uint32_t before = 0x55667788;
+    if (at == 0)
+        return io(0xcf8, 4, false, 0x80000000);
+    if (at > 1)
+        assert_int_equal((uint32_t)s->gpr[PV_RAX], reads[at - 2].expected);
+    return at <= 4 ? io(reads[at - 1].port, reads[at - 1].size, true, before) : end();
+}
+
+static void test_reads_ports(void **state)
+{
+    (void)state;
+    run(read_ports);
+    assert_int_equal(runs, 6);
+}
+
+static int64_t power_off(unsigned at)
+{
+    return at == 0 ? io(0x604, 2, false, 5 << 10 | 1 << 13) : end();
+}
+
+static int64_t reset(unsigned at)
+{
+    return at == 0 ? io(0xcf9, 1, false, 6) : end();
+}
+
+static void test_power(void **state)
+{
+    (void)state;
+    run(power_off);
+    assert_int_equal(runs, 1);
+    assert_int_equal(machine.phase, PHASE_ENDED);
+    assert_int_equal(machine.exit_code, 0);
+    reset_machine(state);
+    run(reset);
+    assert_int_equal(runs, 1);
+    assert_int_equal(machine.phase, PHASE_RESET);
+}
+
+/// REP OUTSB of a text that spans two pages, and REP INSW, backwards.
+static int64_t string_io(unsigned at)
+{
+    static const uint64_t text = 0x9000 - 3;
+    uint8_t *memory = pv_guest_pointer(&machine.memory, 0, 0x20000);
+    if (at == 0) {
+        memcpy(memory + text, "across\n", 7);
+        s->gpr[PV_RCX] = UINT64_C(0xaa00000007);
+        s->gpr[PV_RSI] = UINT64_C(0xbb00001234);
+        s->guest_linear_address = text;
+        s->exit_instruction_info = 1 << 7; // 32-bit addresses
+        s->exit_qualification = UINT64_C(0x3f80000) | 1 << 4 | 1 << 5;
+        return exit_with(EXIT_IO);
+    }
+    if (at == 1) {
+        assert_memory_equal(output, "across\n", 7);
+        assert_int_equal(s->gpr[PV_RCX], 0);
+        assert_int_equal(s->gpr[PV_RSI], 0x123b);
+        assert_int_equal(s->rip, CODE + 2);
+        s->rflags |= 1 << 10;
+        s->gpr[PV_RCX] = 3;
+        s->gpr[PV_RDI] = 0xa004;
+        s->guest_linear_address = 0xa004;
+        s->exit_qualification = UINT64_C(0x12340000) | 1 << 4 | 1 << 5 | 8 | 1;
+        memset(memory + 0xa000, 0, 16);
+        return exit_with(EXIT_IO);
+    }
+    assert_memory_equal(memory + 0xa000, "\xff\xff\xff\xff\xff\xff\0\0", 8);
+    assert_int_equal(s->gpr[PV_RDI], 0x9ffe);
+    return end();
+}
+
+static void test_string_io(void **state)
+{
+    (void)state;
+    run(string_io);
+    assert_int_equal(runs, 3);
+    assert_int_equal(machine.exit_code, 42);
+}
+
+/// A long one lets interrupts in: the instruction is repeated with what is left.
+static int64_t long_string(unsigned at)
+{
+    if (at == 0) {
+        s->gpr[PV_RCX] = 1000;
+        s->guest_linear_address = 0x9000;
+        s->exit_instruction_info = 2 << 7;
+        s->exit_qualification = UINT64_C(0x800000) | 1 << 4 | 1 << 5;
+        return exit_with(EXIT_IO);
+    }
+    if (s->gpr[PV_RCX] == 0)
+        return end();
+    assert_int_equal(s->rip, CODE);
+    assert_int_equal(s->gpr[PV_RSI], 1000 - s->gpr[PV_RCX]);
+    return exit_with(EXIT_IO);
+}
+
+static void test_long_string(void **state)
+{
+    (void)state;
+    run(long_string);
+    assert_int_equal(s->rip, CODE + 2);
+    assert_int_equal(runs, 5);
+}
+
+/* ---- interrupts ---- */
+
+static void raise(uint8_t vector)
+{
+    const struct apic_message m = {.destination = 0, .vector = vector, .mode = APIC_FIXED};
+    apic_deliver(&machine.bus, &m);
+}
+
+static bool in_service(uint8_t vector)
+{
+    return (lapic->in_service[vector / 32] >> vector % 32 & 1) != 0;
+}
+
+/// What is offered but not taken may be replaced by something more important, and is not lost.
+static int64_t not_taken(unsigned at)
+{
+    switch (at) {
+    case 0:
+        assert_int_equal(s->inject, VALID | 0x50);
+        raise(0x70);
+        return PV_RUN_KICKED; // interrupts were off
+    case 1:
+        assert_false(in_service(0x50));
+        assert_int_equal(s->inject, VALID | 0x70);
+        s->inject = 0; // taken
+        return PV_RUN_KICKED;
+    case 2:
+        assert_true(in_service(0x70));
+        assert_int_equal(s->inject, 0);
+        return wrmsr(0x80b, 0);
+    default:
+        assert_int_equal(s->inject, VALID | 0x50);
+        return end();
+    }
+}
+
+static void test_not_taken(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    raise(0x50);
+    run(not_taken);
+    assert_int_equal(runs, 4);
+}
+
+/// A fault of the guest's needs the slot that an interrupt stands in.
+static int64_t fault(unsigned at)
+{
+    if (at == 0) {
+        assert_int_equal(s->inject, VALID | 0x50);
+        s->gpr[PV_RCX] = 0x12345678;
+        return exit_with(EXIT_RDMSR);
+    }
+    if (at == 1) {
+        assert_int_equal(s->inject, VALID | 3 << 8 | 1 << 11 | 13); // #GP(0)
+        assert_int_equal(s->rip, CODE);
+        s->inject = 0;
+        return PV_RUN_KICKED;
+    }
+    assert_int_equal(s->inject, VALID | 0x50);
+    return end();
+}
+
+static void test_fault_goes_first(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    raise(0x50);
+    run(fault);
+    assert_int_equal(runs, 3);
+}
+
+static int64_t take_all(unsigned at)
+{
+    static const uint32_t expected[] = {2 << 8 | 2, 0x34, 0x50, 0}; // NMI, PIC, local APIC
+    assert_int_equal(s->inject & ~VALID, expected[at]);
+    s->inject = 0;
+    return at < 3 ? PV_RUN_KICKED : end();
+}
+
+static void test_sources(void **state)
+{
+    (void)state;
+    static const uint8_t icws[] = {0x11, 0x30, 0x04, 0x01};
+    for (unsigned i = 0; i < 4; i++)
+        pic_write(&machine.pic, i == 0 ? 0x20 : 0x21, icws[i]);
+    lapic->nmi = true;
+    raise(0x50);
+    uart_write(&machine.uart, 4, 8);
+    uart_write(&machine.uart, 1, 2); // the transmitter's interrupt: input 4
+    run(take_all);
+    assert_int_equal(runs, 4);
+    assert_int_equal(machine.pic.chip[0].in_service, 0x10);
+}
+
+static int64_t halt_until_timer(unsigned at)
+{
+    switch (at) {
+    case 0:
+        return wrmsr(0x832, 0x40031); // LVT timer: TSC deadline
+    case 1:
+        return wrmsr(0x6e0, pv_tsc() + 2000000);
+    case 2:
+        return exit_with(12); // HLT
+    default:
+        assert_int_equal(waits, 1);
+        assert_int_equal(s->inject, VALID | 0x31);
+        return end();
+    }
+}
+
+static void test_halt(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    run(halt_until_timer);
+    assert_int_equal(runs, 4);
+}
+
+static int64_t halt_deaf(unsigned at)
+{
+    assert_int_equal(at, 0);
+    s->rflags = 2;
+    return exit_with(12);
+}
+
+/// With interrupts off and no NMI, nothing wakes it, and nothing is polled.
+static void test_halt_for_ever(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    raise(0x50);
+    run(halt_deaf);
+    assert_int_equal(runs, 1);
+    assert_true(waited_until == DEV_NEVER);
+}
+
+/* ---- device memory ---- */
+
+static void set_code(const char *code, size_t size)
+{
+    memcpy(pv_guest_pointer(&machine.memory, CODE, 16), code, size);
+}
+
+static int64_t touch(uint64_t address)
+{
+    s->guest_physical_address = address;
+    s->exit_instruction_length = 0; // undefined for EPT violations
+    return exit_with(48);
+}
+
+static int64_t use_ioapic(unsigned at)
+{
+    switch (at) {
+    case 0:
+        s->gpr[PV_RAX] = 1;
+        set_code("\x67\x66\x89\x03", 4); // mov [ebx], eax in 16-bit code
+        return touch(0xfec00000);
+    case 1:
+        assert_int_equal(s->rip, CODE + 4);
+        s->rip = CODE;
+        set_code("\x67\x66\x8b\x0b", 4); // mov ecx, [ebx]
+        return touch(0xfec00010);
+    case 2:
+        assert_int_equal(s->gpr[PV_RCX], 0x170020);
+        s->rip = CODE;
+        return touch(0xd0000000); // where nothing is
+    case 3:
+        assert_int_equal(s->gpr[PV_RCX], UINT32_MAX);
+        s->rip = CODE;
+        s->gpr[PV_RAX] = 0x1ff;
+        set_code("\x67\x66\x89\x03", 4);
+        return touch(0xfee000f0);
+    default:
+        return end();
+    }
+}
+
+static void test_device_memory(void **state)
+{
+    (void)state;
+    run(use_ioapic);
+    assert_int_equal(machine.exit_code, 42);
+    assert_int_equal(lapic->spurious, 0x1ff);
+}
+
+static int64_t strange(unsigned at)
+{
+    set_code("\x0f\x11\x03", 3); // movups
+    return at == 0 ? touch(0xfee00000) : end();
+}
+
+static void test_unknown_instruction(void **state)
+{
+    (void)state;
+    run(strange);
+    assert_int_equal(runs, 1);
+    assert_int_equal(machine.exit_code, 1);
+    output[output_size] = '\0';
+    assert_non_null(strstr(output, "not emulated"));
+}
+
+/* ---- other exits ---- */
+
+static int64_t control_registers(unsigned at)
+{
+    switch (at) {
+    case 0:
+        s->gpr[PV_RDX] = 5;
+        s->exit_qualification = 8 | PV_RDX << 8; // mov cr8, rdx
+        return exit_with(28);
+    case 1:
+        assert_int_equal(lapic->task_priority, 0x50);
+        s->exit_qualification = 8 | 1 << 4 | PV_RSP << 8; // mov rsp, cr8
+        return exit_with(28);
+    case 2:
+        assert_int_equal(s->rsp, 5);
+        s->dirty = 0;
+        s->cr0 = 0x80000011;
+        s->gpr[PV_RDX] = 0xc0000011; // CD
+        s->exit_qualification = PV_RDX << 8;
+        return exit_with(28);
+    case 3:
+        assert_int_equal(s->cr0, 0xc0000011);
+        assert_true((s->dirty & PV_GROUP_CONTROL) != 0);
+        s->gpr[PV_RDX] = 0xa0000011; // NW without CD
+        return exit_with(28);
+    case 4:
+        assert_int_equal(s->inject & 0xff, 13);
+        s->inject = 0;
+        s->gpr[PV_RDX] = 0x2020; // CR4.VMXE
+        s->exit_qualification = 4 | PV_RDX << 8;
+        return exit_with(28);
+    default:
+        assert_int_equal(s->inject & 0xff, 13);
+        return end();
+    }
+}
+
+static void test_control_registers(void **state)
+{
+    (void)state;
+    run(control_registers);
+    assert_int_equal(runs, 6);
+}
+
+static int64_t vmx_instruction(unsigned at)
+{
+    static const uint32_t reasons[] = {18, 19, 27, 50, 53, 36, 11};
+    if (at > 0) {
+        assert_int_equal(s->inject, VALID | 3 << 8 | 6); // #UD
+        s->inject = 0;
+    }
+    return at < 7 ? exit_with(reasons[at]) : end();
+}
+
+static void test_hidden_instructions(void **state)
+{
+    (void)state;
+    run(vmx_instruction);
+    assert_int_equal(runs, 8);
+}
+
+static int64_t triple_fault(unsigned at)
+{
+    return at == 0 ? exit_with(2) : end();
+}
+
+static void test_triple_fault(void **state)
+{
+    (void)state;
+    run(triple_fault);
+    assert_int_equal(machine.exit_code, 1);
+    output[output_size] = '\0';
+    assert_non_null(strstr(output, "triple fault"));
+}
+
+/* ---- the second processor ---- */
+
+static int64_t started(unsigned at)
+{
+    const struct pv_vcpu_state *other = machine.cpus[1].vcpu.state;
+    assert_int_equal(at, 0);
+    assert_int_equal(other->segment[PV_CS].base, 0x99000);
+    assert_int_equal(other->segment[PV_CS].selector, 0x9900);
+    assert_int_equal(other->rip, 0);
+    assert_int_equal(other->cr0 & 1, 0);
+    return end();
+}
+
+static void test_start_up(void **state)
+{
+    (void)state;
+    struct lapic *other = &machine.cpus[1].lapic;
+    lapic_write(lapic, 0x310, 1 << 24, 0);
+    lapic_write(lapic, 0x300, 0xc500, 0); // INIT
+    assert_true(other->init);
+    assert_int_equal(kicks, 1);
+    assert_int_equal(signals, 1);
+    lapic_write(lapic, 0x300, 0x4699, 0); // start-up
+    script = started;
+    cpu_loop(&machine.cpus[1]);
+    assert_int_equal(runs, 1);
+    assert_false(other->waits_for_startup);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(name, reset_machine)
+    const struct CMUnitTest tests[] = {
+        T(test_loaded),
+        T(test_refuses),
+        T(test_prints),
+        T(test_reads_ports),
+        T(test_power),
+        T(test_string_io),
+        T(test_long_string),
+        T(test_not_taken),
+        T(test_fault_goes_first),
+        T(test_sources),
+        T(test_halt),
+        T(test_halt_for_ever),
+        T(test_device_memory),
+        T(test_unknown_instruction),
+        T(test_control_registers),
+        T(test_hidden_instructions),
+        T(test_triple_fault),
+        T(test_start_up),
+    };
+    return cmocka_run_group_tests(tests, make_machine, NULL);
+}
