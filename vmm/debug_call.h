@@ -28,7 +28,7 @@ int64_t debug_call_core(const struct debug_call *call, uint64_t core, void (*run
 int64_t debug_list_with_times(const struct debug_call *call, debug_operation *list);
 
 /* debug_times.c */
-debug_operation debug_list_cores, debug_list_personalities;
+debug_operation debug_list_agents, debug_list_cores, debug_list_personalities;
 /* debug_vcpu.c */
 debug_operation debug_list_vcpus, debug_read_vmcs, debug_read_exits;
 /* debug_baseline.c */

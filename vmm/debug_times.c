@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Lists with times in them: cores and personalities. The cores are asked first what time they have spent on whom.
+/// Lists with times in them: cores, personalities, agents. The cores are asked first what time they have spent on whom.
 #include <polyvisor/string.h>
 
 #include "arch/x86/apic.h"
@@ -163,6 +163,43 @@ static int64_t put_personalities(const struct debug_call *call)
         }
     }
     return personality_count;
+}
+
+_Static_assert((int)AGENT_STOPPED == (int)PV_AGENT_STOPPED && (int)AGENT_READY == (int)PV_AGENT_READY &&
+                   (int)AGENT_RUNNING == (int)PV_AGENT_RUNNING && (int)AGENT_WAITING == (int)PV_AGENT_WAITING &&
+                   (int)AGENT_BLOCKED == (int)PV_AGENT_BLOCKED,
+               "agents' states");
+
+static int64_t put_agents(const struct debug_call *call)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < personality_count; i++) {
+        const struct personality *p = &personalities[i];
+        for (uint32_t a = 0; a < p->agent_count; a++) {
+            const struct agent *agent = &p->agents[a];
+            struct pv_agent_info info = {
+                .personality = p->id,
+                .agent = agent->index,
+                .core = agent->core->id,
+                .state = agent->state,
+                .switches = agent->switches,
+                .ticks = agent->ticks,
+                .ticks_guest = agent->ticks_guest,
+                .ticks_ring3 = agent->ticks_ring3,
+                .syscalls = agent->regs.syscalls,
+            };
+            pv_strcopy(info.name, sizeof(info.name), p->config->name);
+            if (!debug_put_record(call, count++, &info, sizeof(info))) {
+                return PV_ERR_FAULT;
+            }
+        }
+    }
+    return (int64_t)count;
+}
+
+int64_t debug_list_agents(const struct debug_call *call)
+{
+    return debug_list_with_times(call, put_agents);
 }
 
 int64_t debug_list_cores(const struct debug_call *call)

@@ -60,6 +60,7 @@ struct level1_link {
 struct level1_entity {
     struct level1_link link;    ///< first; in a list of the calendar
     int64_t credit;             ///< ticks / LEVEL1_UNITS that it may run; negative: that it ran too long
+    uint64_t used;              ///< ticks that it has had the core, under either policy
     uint32_t weight;            ///< 1 to CONFIG_WEIGHT_MAX
     const struct level1 *where; ///< the core that it is runnable on, or NULL
     /* what follows from weight and slice; right while it is runnable */

@@ -78,6 +78,7 @@ static inline struct level1_entity *level1_dequeue(struct level1 *l1)
 
 static inline void level1_charge_weighted(struct level1 *l1, struct level1_entity *entity, uint64_t ticks)
 {
+    entity->used += ticks;
     if (l1->current != entity || l1->free) {
         return;
     }
@@ -115,6 +116,7 @@ static inline struct level1_entity *level1_next_turn(struct level1 *l1, struct l
         level1_charge_weighted(l1, entity, ticks);
         return NULL;
     }
+    entity->used += ticks;
     entity->credit = credit + (int64_t)rounds * entity->earned;
     level1_insert(l1, entity, rounds);
     struct level1_entity *next = level1_take_first(l1);

@@ -70,8 +70,9 @@ struct agent {
     struct remote_call call;
     uint64_t switches;
     uint64_t guest_before; ///< ticks in guests of vcpus that it had; less those that vcpus it has now had before
-    uint64_t ticks_ring3, ticks_guest; ///< as noted last
-    struct vcpu *vcpus[PV_MAX_VCPUS];  ///< its own, by number; touched on its core only
+    uint64_t ticks, ticks_ring3,
+        ticks_guest;                  ///< as noted last; ticks: that it had the core, the multiplexer's included
+    struct vcpu *vcpus[PV_MAX_VCPUS]; ///< its own, by number; touched on its core only
 } __attribute__((aligned(64)));
 
 /// Where a core's time went, in TSC ticks: the parts add up to total exactly.

@@ -9,12 +9,13 @@
 #include "vmm/sched_state.h"
 #include "vmm/vcpu.h"
 
-static void note_agent(struct agent *agent)
+static void note_agent(struct agent *agent, const struct sched *s, const struct core *core)
 {
     uint64_t guest = agent->guest_before;
     for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
         guest += agent->vcpus[i] ? agent->vcpus[i]->run_time : 0;
     }
+    agent->ticks = agent->entity.used + (s->current == agent ? core->stamp - s->charged : 0);
     agent->ticks_guest = guest;
     agent->ticks_ring3 = agent->regs.ticks;
 }
@@ -34,7 +35,7 @@ void sched_note_times(void)
         struct personality *p = &personalities[i];
         for (uint32_t a = 0; a < p->agent_count; a++) {
             if (sched_is_here(&p->agents[a])) {
-                note_agent(&p->agents[a]);
+                note_agent(&p->agents[a], core->sched, core);
             }
         }
     }

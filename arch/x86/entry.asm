@@ -383,13 +383,19 @@ from_ring3:                             ; rdi = struct regs
     call mux_interrupt
     jmp resume_from_top
 
-; In ring 0 interrupts are only taken while idling; anything else is a fault of ours, or of a place that expects it.
+; In ring 0 interrupts are only taken while idling, and, by Bochs with several cores now and then, behind the STI before
+; SYSEXIT; anything else is a fault of ours, or of a place that expects it.
 from_ring0:
     cmp qword [rsp], VECTOR_EXTERNAL
     jb ring0_common
     mov edi, [rsp]
-    or rsp, STACK_SLOT - 1              ; nothing below is needed: the idle loop starts anew
+    or rsp, STACK_SLOT - 1              ; nothing below is needed: the idle loop starts anew, or SYSEXIT is prepared again
     sub rsp, STACK_TOP_SIZE - 1
+    mov rsi, [rsp + STACK_TOP_CURRENT]
+    test rsi, rsi
+    jz .idle
+    mov [rsi + REGS_RAX], rax           ; the system call's result; all else of the agent is in its struct regs
+.idle:
     call mux_interrupt
     jmp resume_from_top
 

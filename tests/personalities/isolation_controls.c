@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tries to clear the controls that keep a guest inside (by clearing and by setting every bit of every control field), and to
-// write the fields that name physical memory or carry the multiplexer's time. Afterwards the guest must still be caged.
+// write the fields that name physical memory or carry the multiplexer's time. Afterwards a guest must still be caged: by what it
+// meets, whatever the controls that can be read say.
 #include "isolation.h"
 
 /// Control fields and their bits that must stay set, or stay clear (SDM Vol. 3C 25.6.1, 25.6.2, 25.7.1, 25.8.1).
@@ -58,7 +59,16 @@ static const struct {
     {"VMX-preemption timer", 0x482e},
 };
 
-GUEST_CODE(prisoner, 64, "cli; mov %cr8, %rax; hlt");
+/// Attempts at the bars, each of which must end in an exit of its kind.
+GUEST_CODE(priority, 64, "cli; mov %cr8, %rax; hlt");
+GUEST_CODE(counter, 64, "cli; xor %ecx, %ecx; rdpmc; hlt");
+GUEST_CODE(waiter, 64, "cli; xor %eax, %eax; xor %ecx, %ecx; mwait; hlt");
+GUEST_CODE(flusher, 64, "cli; wbinvd; hlt");
+GUEST_CODE(port, 64, "cli; mov $0x3f8, %dx; out %al, %dx; hlt");
+GUEST_CODE(msr, 64, "cli; mov $0x1b, %ecx; rdmsr; hlt");
+GUEST_CODE(outsider, 64, "cli; mov 0x300000, %rax; hlt");
+GUEST_CODE(vm, 64, "cli; vmcall; hlt");
+GUEST_CODE(sitter, 64, "cli; 1: jmp 1b");
 
 static struct guest guest;
 
@@ -102,12 +112,31 @@ static void try_denied(void)
     }
 }
 
-/// With whatever controls there are now: a guest that looks at CR8 with interrupts off does not reach the core's own.
+/// With whatever controls there are now.
 static void try_guest(void)
 {
-    guest_start(&guest, GUEST_LONG, prisoner, prisoner_end);
-    const int64_t reason = guest_run(&guest);
-    isolation_check(reason == PV_EXIT_CR_ACCESS, "the core's task priority", reason);
+    enum { EXIT_RDPMC = 15, EXIT_MWAIT = 36, EXIT_WBINVD = 54 };
+    static const struct {
+        const char *what, *code, *end;
+        uint32_t reason;
+    } attempts[] = {
+        {"the core's task priority", priority, priority_end, PV_EXIT_CR_ACCESS},
+        {"performance counters", counter, counter_end, EXIT_RDPMC},
+        {"a deep sleep of the core", waiter, waiter_end, EXIT_MWAIT},
+        {"writing back all caches", flusher, flusher_end, EXIT_WBINVD},
+        {"a port", port, port_end, PV_EXIT_IO},
+        {"an MSR", msr, msr_end, PV_EXIT_RDMSR},
+        {"memory outside of the space", outsider, outsider_end, PV_EXIT_EPT_VIOLATION},
+        {"VMCALL", vm, vm_end, PV_EXIT_VMCALL},
+    };
+    for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
+        guest_start(&guest, GUEST_LONG, attempts[i].code, attempts[i].end);
+        const int64_t reason = guest_run(&guest);
+        isolation_check(reason == attempts[i].reason, attempts[i].what, reason);
+    }
+    guest_start(&guest, GUEST_LONG, sitter, sitter_end);
+    const int64_t result = pv_vcpu_run(guest.vcpu.id, BUDGET);
+    isolation_check(result == PV_RUN_BUDGET, "a core kept with interrupts off", result);
 }
 
 int main(const struct pv_info *info, uint32_t agent)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names spaces and vcpus that it has not made, while another personality (args "victim") has some and runs a guest in them. The
-// victim's guest counts in its memory; the victim ends with code 0 when the count only ever grew and everything was still
-// there after the time that its arguments' number of seconds says.
+// Names spaces and vcpus that it has not made, while another personality (args "victim") has some and runs a guest in them; and asks
+// for what only the debug capability may do. The victim's guest counts in its memory; when something is typed on its console, the
+// victim ends, with code 0 if the count only ever grew and everything was still there.
 #include "isolation.h"
 
-enum { MAX_NUMBER = 200, VICTIM_SPACES = 4, COUNTER = 0x7000, DEFAULT_SECONDS = 1 };
+enum { MAX_NUMBER = 200, VICTIM_SPACES = 4, COUNTER = 0x7000 };
 
 GUEST_CODE(counting_guest, 16, "1: addl $1, 0x7000; jmp 1b");
 
@@ -44,8 +44,22 @@ static void try_number(uint64_t n)
     expect_all_refused("vcpu_destroy", n, PV_SYS_VCPU_DESTROY, 0, 0, 0, 0);
 }
 
-static int attack(void)
+/// Everything that the monitor may do to others, with arguments that would be right for it.
+static void try_debug(const struct pv_info *info)
 {
+    static uint64_t buffer[PV_PAGE_SIZE / sizeof(uint64_t)];
+    enum { OPERATIONS = 64 };
+    uint32_t answered = 0;
+    for (uint64_t operation = 0; operation < OPERATIONS; operation++)
+        for (uint64_t other = 0; other <= info->id + 1; other++)
+            answered +=
+                pv_syscall(PV_SYS_DEBUG, operation, other, 0x681e, (uintptr_t)buffer, sizeof(buffer)) != PV_ERR_DENIED;
+    isolation_check(answered == 0, "the debug capability", answered);
+}
+
+static int attack(const struct pv_info *info)
+{
+    try_debug(info);
     for (uint64_t n = 0; n < MAX_NUMBER; n++)
         try_number(n);
     for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++)
@@ -58,10 +72,11 @@ static int attack(void)
     return isolation_verdict();
 }
 
-/// Runs a guest that counts until the time is over; it must never lose anything.
-static int stand_by(const struct pv_info *info, uint64_t seconds)
+/// Runs a guest that counts; it must never lose anything.
+static int stand_by(void)
 {
     struct guest guest;
+    char key;
     uint32_t last = 0;
     for (int i = 0; i < VICTIM_SPACES; i++)
         pv_space_create();
@@ -69,7 +84,8 @@ static int stand_by(const struct pv_info *info, uint64_t seconds)
         return 2;
     const uint32_t *counter = pv_guest_pointer(&guest.memory, COUNTER, sizeof(*counter));
     guest_start(&guest, GUEST_REAL, counting_guest, counting_guest_end);
-    for (const uint64_t end = pv_tsc() + seconds * info->tsc_hz; pv_tsc() < end;) {
+    pv_printf("stands by\n");
+    while (pv_console_read(&key, 1) == 0) {
         const int64_t result = pv_vcpu_run(guest.vcpu.id, BUDGET / 20);
         if (result != PV_RUN_BUDGET || *counter <= last) {
             pv_printf("disturbed: vcpu_run %ld, exit reason %u, count %u after %u\n", result,
@@ -84,13 +100,7 @@ static int stand_by(const struct pv_info *info, uint64_t seconds)
 
 int main(const struct pv_info *info, uint32_t agent)
 {
-    static const char victim[] = "victim";
-    uint64_t seconds = DEFAULT_SECONDS;
     if (agent != 0)
         return 0;
-    if (strncmp(info->args, victim, sizeof(victim) - 1) != 0)
-        return attack();
-    if (info->args[sizeof(victim) - 1] == ' ')
-        pv_parse_number(info->args + sizeof(victim), &seconds);
-    return stand_by(info, seconds);
+    return strcmp(info->args, "victim") == 0 ? stand_by() : attack(info);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A guest reads and writes every MSR of the two ranges that bitmaps know, and some outside of them. All but those that are the
-// guest's own (VM entry and exit, or the register file, switch them) must be delivered. Then the personality asks for MSRs that the
-// configuration does not give it.
+// guest's own (VM entry and exit, or the register file, switch them) must be delivered. The personality asks for MSRs that the
+// configuration does not give it. With the argument "granted" it has the TSC (0x10), to read: that its guest can get, and no more.
 #include "isolation.h"
 
 enum { RANGE = 0x2000 };
@@ -12,11 +12,11 @@ GUEST_CODE(writer, 64, "wrmsr; hlt");
 
 static struct guest guest;
 
-/// SYSENTER's three, EFER, STAR, LSTAR, SFMASK, segment bases, TSC_AUX.
+/// SYSENTER's three, PAT, EFER, STAR, LSTAR, SFMASK, segment bases, TSC_AUX.
 static bool is_own(uint32_t msr)
 {
-    static const uint32_t own[] = {0x174,      0x175,      0x176,      0xc0000080, 0xc0000081, 0xc0000082,
-                                   0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103};
+    static const uint32_t own[] = {0x174,      0x175,      0x176,      0x277,      0xc0000080, 0xc0000081,
+                                   0xc0000082, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (own[i] == msr)
             return true;
@@ -60,10 +60,11 @@ static void try_grants(void)
     const uint32_t both = PV_GRANT_READ | PV_GRANT_WRITE;
     uint32_t granted = 0;
     for (uint32_t i = 0; i < RANGE; i++) {
-        granted += pv_msr_allow(vcpu, i, 1, PV_GRANT_READ) >= 0;
-        granted += pv_msr_allow(vcpu, HIGH + i, 1, PV_GRANT_WRITE) >= 0;
+        granted += !is_own(i) && pv_msr_allow(vcpu, i, 1, PV_GRANT_READ) >= 0;
+        granted += !is_own(HIGH + i) && pv_msr_allow(vcpu, HIGH + i, 1, PV_GRANT_WRITE) >= 0;
     }
     isolation_check(granted == 0, "a grant of any single MSR", granted);
+    isolation_call("writes of STAR, of which the multiplexer keeps a copy", pv_msr_allow(vcpu, 0xc0000081, 1, both));
     isolation_call("a grant of all low MSRs", pv_msr_allow(vcpu, 0, RANGE, both));
     isolation_call("a grant across the end of a range", pv_msr_allow(vcpu, RANGE - 1, 2, both));
     isolation_call("a grant beyond the ranges", pv_msr_allow(vcpu, 0x40000000, 1, both));
@@ -72,14 +73,42 @@ static void try_grants(void)
     isolation_call("a grant of a third kind", pv_msr_allow(vcpu, 0x10, 1, 7));
 }
 
+static void expect_exit(const char *what, uint32_t msr, bool write)
+{
+    const bool found =
+        write ? exits(writer, writer_end, msr, PV_EXIT_WRMSR) : exits(reader, reader_end, msr, PV_EXIT_RDMSR);
+    isolation_check(found, what, msr);
+}
+
+/// With 0x10, read, in the configuration.
+static void try_what_was_granted(void)
+{
+    const uint64_t vcpu = guest.vcpu.id;
+    expect_exit("an MSR that was granted, but not opened", 0x10, false);
+    isolation_check(pv_msr_allow(vcpu, 0x10, 1, PV_GRANT_READ) == PV_OK, "a grant that has to work", 0);
+    isolation_check(exits(reader, reader_end, 0x10, PV_EXIT_HLT) && guest.vcpu.state->gpr[PV_RAX] != 0,
+                    "no more than that: the guest reads the TSC", (int64_t)guest.vcpu.state->gpr[PV_RAX]);
+    isolation_call("writing what may be read", pv_msr_allow(vcpu, 0x10, 1, PV_GRANT_READ | PV_GRANT_WRITE));
+    isolation_call("an MSR more", pv_msr_allow(vcpu, 0x10, 2, PV_GRANT_READ));
+    expect_exit("writing it", 0x10, true);
+    expect_exit("the MSR before it", 0xf, false);
+    expect_exit("the MSR behind it", 0x11, false);
+    expect_exit("the same number in the other range", HIGH + 0x10, false);
+    pv_msr_allow(vcpu, 0x10, 1, PV_GRANT_NONE);
+    expect_exit("an MSR that was closed again", 0x10, false);
+}
+
 int main(const struct pv_info *info, uint32_t agent)
 {
-    (void)info;
     if (agent != 0)
         return 0;
     if (!guest_open(&guest))
         return 2;
     guest.vcpu.state->fill = 0;
+    if (info->args[0] != '\0') {
+        try_what_was_granted();
+        return isolation_verdict();
+    }
     try_grants();
     sweep("RDMSR", reader, reader_end, PV_EXIT_RDMSR);
     sweep("WRMSR", writer, writer_end, PV_EXIT_WRMSR);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tries to give guests memory that is not its own: beyond its pool, by offsets that wrap, with sizes, rights and memory types that
-// make no sense, and state pages in such places.
+// make no sense, and state pages in such places. And to see such memory itself, through pv_memory_map.
 #include "isolation.h"
 
 #define GIB (UINT64_C(1) << 30)
@@ -67,6 +67,40 @@ static void try_state_pages(const struct pv_info *info, uint64_t space)
     isolation_call("a state page behind the pool", pv_vcpu_create(space, info->pool_size, PV_OWN_REGISTERS));
 }
 
+/// The personality's own view of the pool is bounded as its guests' is.
+static void try_own_maps(const struct pv_info *info)
+{
+    const uint64_t end = info->pool_size, at = PV_USER_MAP_MIN;
+    const struct {
+        const char *what;
+        uint64_t address, offset, bytes;
+    } attempts[] = {
+        {"for itself, the page behind the pool", at, end, page},
+        {"for itself, two pages across the pool's end", at, end - page, 2 * page},
+        {"for itself, the page before the pool", at, 0 - page, page},
+        {"for itself, an offset and size that wrap", at, 2 * page, 0 - page},
+        {"for itself, an offset of 1 GiB", at, GIB, page},
+        {"for itself, the physmap as offset", at, UINT64_C(0xffff800000000000), page},
+        {"its info page replaced", PV_INFO_VA, 0, page},
+        {"its code replaced", PV_IMAGE_MIN, 0, page},
+        {"a page among the kernel's", UINT64_C(0xffffffff80000000), 0, page},
+        {"a range that reaches the kernel's half", PV_USER_MAP_MAX - page, 0, 2 * page},
+    };
+    for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
+        isolation_call(attempts[i].what,
+                       pv_memory_map(attempts[i].address, attempts[i].offset, attempts[i].bytes, true));
+    // What is its own does work, so that nothing above was refused for another reason.
+    isolation_check(pv_memory_map(at, end - page, page, true) == PV_OK, "no more than that: its last page is mapped",
+                    0);
+}
+
+/// Likewise for guests.
+static void try_last_page(const struct pv_info *info, uint64_t space)
+{
+    const int64_t result = pv_space_map(space, GIB, info->pool_size - page, page, PV_ACCESS_ALL, PV_MEMORY_WB);
+    isolation_check(result == PV_OK, "no more than that: a guest gets the pool's last page", result);
+}
+
 static void try_occupied(uint64_t space)
 {
     if (pv_space_map(space, 4 * page, 0, 4 * page, PV_ACCESS_ALL, PV_MEMORY_WB) != PV_OK) {
@@ -95,5 +129,7 @@ int main(const struct pv_info *info, uint32_t agent)
     try_maps(info, (uint64_t)space);
     try_state_pages(info, (uint64_t)space);
     try_occupied((uint64_t)space);
+    try_last_page(info, (uint64_t)space);
+    try_own_maps(info);
     return isolation_verdict();
 }

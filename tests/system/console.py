@@ -219,6 +219,27 @@ class Shell:
             return record if record["state"] in states else None
         return self.wait_until(arrived, f"{name} is {' or '.join(states)}")
 
+    def answer_ticks(self):
+        """The ticks from one answer to the next, of two commands that were sent together: what the line takes for some 110
+        characters, and whatever kept the shell from answering. Wall time has no part in it."""
+        command = "msr IA32_TIME_STAMP_COUNTER --json"
+        self.send(f"{command}\r{command}\r")
+        first, second = (int(json.loads(self.result(command))["value"], 16) for _ in range(2))
+        return second - first
+
+    def ask(self, name):
+        """Types Enter on the console of a personality that has said something, and answers with a line; returns that line."""
+        def said():
+            console = self.json(f"console {name}")
+            return console["dropped"] + len(console["text"]), console["text"].splitlines()
+        before, lines = self.wait_until(lambda: said() if said()[1] else None, f"{name} has said something")
+        self.send(f"attach {name}\r")
+        self.expect("Ctrl-] returns to the shell\r\n")
+        self.expect(lines[-1])                  # shown again: from here on it is the one that hears
+        self.send("\r" + CTRL_RIGHT_BRACKET)
+        self.result()
+        return self.wait_until(lambda: said()[1][-1] if said()[0] > before else None, f"{name} has answered")
+
     def log(self):
         """The multiplexer's log, as lines without their time stamps."""
         return [LOG_LINE.sub("", line) for line in self.json("log")["log"]]

@@ -18,6 +18,7 @@ enum {
     FAKE_MSRS = 32,
     FAKE_MEMORY = 256,
     FAKE_VCPUS = 4,
+    FAKE_AGENTS = 4,
     FAKE_FIELDS = 16,
     FAKE_EVENTS = 512,
 };
@@ -50,7 +51,8 @@ struct fake {
     struct pv_memory_info regions[FAKE_REGIONS];
     struct fake_msr msrs[FAKE_MSRS]; ///< every other one does not exist
     uint8_t memory[FAKE_MEMORY];     ///< at physical address 0x1000
-    size_t vcpu_count, field_count;
+    size_t agent_count, vcpu_count, field_count;
+    struct pv_agent_info agents[FAKE_AGENTS];
     struct pv_vcpu_info vcpus[FAKE_VCPUS];
     struct pv_exit_counts exits[FAKE_VCPUS]; ///< of the vcpu with the same index
     struct fake_field fields[FAKE_FIELDS];   ///< every other one is 0

@@ -40,6 +40,7 @@ static void check_shares(unsigned count, unsigned permille)
     for (unsigned i = 0; i < count; i++)
         weights += entities[i].weight;
     for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(entities[i].used, result.ticks[i]);
         uint64_t due = (uint64_t)((unsigned __int128)result.total * entities[i].weight / weights);
         uint64_t off = result.ticks[i] > due ? result.ticks[i] - due : due - result.ticks[i];
         if (off > due * permille / 1000)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole shell against a multiplexer that is only pretended: what is typed goes in, what is printed comes out.
 // links: tests/unit/fake_multiplexer.c tests/unit/shell_session.c vmm/personalities/monitor/banner.c
+// links: vmm/personalities/monitor/cmd_agents.c
 // links: vmm/personalities/monitor/cmd_console.c vmm/personalities/monitor/cmd_control.c
 // links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
 // links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
@@ -206,7 +207,7 @@ static void pages_long_output(void **state)
     out_settings.rows = 5;
     session("help\r" PAUSE " " PAUSE "\r" PAUSE "q");
     // Four rows, four more, one more, and then the reader has had enough.
-    const char *text = strstr(fake.output, "attach ");
+    const char *text = strstr(fake.output, "agents ");
     assert_non_null(text);
     unsigned rows = 0;
     for (; *text != '\0'; text++)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shell's command `trace`, against a multiplexer that is only pretended.
 // links: tests/unit/fake_multiplexer.c tests/unit/shell_session.c vmm/personalities/monitor/banner.c
+// links: vmm/personalities/monitor/cmd_agents.c
 // links: vmm/personalities/monitor/cmd_console.c vmm/personalities/monitor/cmd_control.c
 // links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
 // links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c

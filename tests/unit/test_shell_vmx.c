@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shell's commands about guests and time, against a multiplexer that is only pretended.
 // links: tests/unit/fake_multiplexer.c tests/unit/shell_session.c vmm/personalities/monitor/banner.c
+// links: vmm/personalities/monitor/cmd_agents.c
 // links: vmm/personalities/monitor/cmd_console.c vmm/personalities/monitor/cmd_control.c
 // links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
 // links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
@@ -82,6 +83,31 @@ static void tells_of_time_and_guests(void **state)
     expect_json("ps tiny --json", "\"state\":\"paused\",");
     expect_json("ps tiny --json", "\"vcpus\":2,\"switches\":78,\"ticks_guest\":59125000000,"
                                   "\"ticks_ring3\":2000000000000,\"exits_absorbed\":5,\"exits_delivered\":6,");
+}
+
+static void lists_agents(void **state)
+{
+    (void)state;
+    fake.agent_count = 2;
+    fake.agents[0] = (struct pv_agent_info){.name = "monitor", .state = PV_AGENT_RUNNING};
+    fake.agents[1] = (struct pv_agent_info){.personality = TINY,
+                                            .agent = 1,
+                                            .core = 1,
+                                            .state = PV_AGENT_WAITING,
+                                            .switches = 7,
+                                            .ticks = 1500000000,
+                                            .ticks_guest = 1125000000,
+                                            .ticks_ring3 = 250000000,
+                                            .syscalls = 8,
+                                            .name = "tiny"};
+    expect("agents", "monitor/0           0 running         0        0    0.000    0.000    0.000\n"
+                     "tiny/1              1 waiting         7        8    1.500    1.125    0.250\n");
+    expect_not("agents tiny", "monitor");
+    expect("agents nobody", "agents: there is no personality 'nobody'; ps lists them\n");
+    expect_json("agents tiny --json",
+                "{\"left_out\":0,\"agents\":[{\"personality\":\"tiny\",\"agent\":1,\"core\":1,"
+                "\"state\":\"waiting\",\"switches\":7,\"syscalls\":8,\"ticks\":1500000000,\"ticks_guest\":1125000000,"
+                "\"ticks_ring3\":250000000}]}");
 }
 
 static void lists_vcpus(void **state)
@@ -441,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(tells_of_time_and_guests, shell_set_up),
+        cmocka_unit_test_setup(lists_agents, shell_set_up),
         cmocka_unit_test_setup(lists_vcpus, shell_set_up),
         cmocka_unit_test_setup(shows_a_field, shell_set_up),
         cmocka_unit_test_setup(shows_a_whole_vmcs, shell_set_up),

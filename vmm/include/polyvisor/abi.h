@@ -172,6 +172,7 @@ enum pv_debug {
     /// (op, 0, 0, struct pv_baseline *, size): measures the switch that leaves VMX operation. PV_ERR_DENIED without `debug
     /// baseline` in the configuration. polyvisor/baseline.h
     PV_DEBUG_BASELINE = 29,
+    PV_DEBUG_AGENTS = 30, ///< list: struct pv_agent_info, of all personalities; with times, as the first two
     PV_DEBUG_CRASH = 16, ///< (op, how): provokes a ring-0 fault; PV_ERR_UNSUPPORTED but in a debug build. enum pv_crash
 };
 
@@ -277,6 +278,27 @@ struct pv_machine_info {
     char version[64];
     char loader[64];
     char tsc_source[32]; ///< "pit", "pm-timer", "cpuid"
+};
+
+enum pv_agent_state {
+    PV_AGENT_STOPPED = 0, ///< not started, or its personality ended
+    PV_AGENT_READY = 1,   ///< waits for the core
+    PV_AGENT_RUNNING = 2,
+    PV_AGENT_WAITING = 3, ///< for an event
+    PV_AGENT_BLOCKED = 4, ///< its system call goes on elsewhere
+};
+
+/// What level 1 switches between: a personality's thread on one core.
+struct pv_agent_info {
+    uint32_t personality, agent;
+    uint32_t core;
+    uint32_t state;    ///< enum pv_agent_state
+    uint64_t switches; ///< to it
+    uint64_t
+        ticks; ///< that it has had the core: ring 3, its guests, and the multiplexer meanwhile. Shares are in these
+    uint64_t ticks_guest, ticks_ring3;
+    uint64_t syscalls;
+    char name[PV_NAME_SIZE]; ///< of the personality
 };
 
 #define PV_VCPU_ID(personality, vcpu) ((uint64_t)(personality) << 32 | (vcpu))

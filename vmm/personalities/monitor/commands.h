@@ -5,6 +5,8 @@
 
 #include "command.h"
 
+// cmd_agents.c
+extern const struct command command_agents;
 // cmd_console.c
 extern const struct command command_attach;
 extern const struct command command_console;

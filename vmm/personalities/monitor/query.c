@@ -50,6 +50,15 @@ size_t query_memory(const struct pv_memory_info **list)
     return list_records(PV_DEBUG_MEMORY, 0, regions, sizeof(regions[0]), MAX_REGIONS);
 }
 
+size_t query_agents(const struct pv_agent_info **list, size_t *left_out)
+{
+    static struct pv_agent_info agents[QUERY_MAX_AGENTS];
+    *list = agents;
+    const size_t count = list_all(PV_DEBUG_AGENTS, 0, agents, sizeof(agents[0]), QUERY_MAX_AGENTS);
+    *left_out = count > QUERY_MAX_AGENTS ? count - QUERY_MAX_AGENTS : 0;
+    return count - *left_out;
+}
+
 size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out)
 {
     static struct pv_vcpu_info vcpus[QUERY_MAX_VCPUS];

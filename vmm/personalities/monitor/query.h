@@ -14,13 +14,15 @@ size_t query_personalities(const struct pv_personality_info **list);
 /// With the times as they were when query_cores was asked last: those of cores and personalities fit together.
 size_t query_personalities_then(const struct pv_personality_info **list);
 size_t query_memory(const struct pv_memory_info **list);
+/// The first QUERY_MAX_AGENTS agents; *left_out tells how many more there are.
+size_t query_agents(const struct pv_agent_info **list, size_t *left_out);
 /// The first QUERY_MAX_VCPUS vcpus; *left_out tells how many more there are.
 size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out);
 /// All fields 0 when the multiplexer does not tell.
 const struct pv_machine_info *query_machine(void);
 const struct pv_sched_info *query_sched(void);
 
-enum { QUERY_MAX_PERSONALITIES = 129, QUERY_MAX_VCPUS = 2048 };
+enum { QUERY_MAX_PERSONALITIES = 129, QUERY_MAX_AGENTS = 2048, QUERY_MAX_VCPUS = 2048 };
 
 /// NULL: there is no such core or personality.
 const struct pv_core_info *query_core(uint64_t core);

@@ -94,6 +94,15 @@ const char *text_personality_state(uint32_t state)
     return state < COUNT(names) && names[state] != NULL ? names[state] : "unknown";
 }
 
+const char *text_agent_state(uint32_t state)
+{
+    static const char *const names[] = {
+        [PV_AGENT_STOPPED] = "stopped", [PV_AGENT_READY] = "ready",     [PV_AGENT_RUNNING] = "running",
+        [PV_AGENT_WAITING] = "waiting", [PV_AGENT_BLOCKED] = "blocked",
+    };
+    return state < COUNT(names) ? names[state] : "unknown";
+}
+
 const char *text_memory_kind(uint32_t kind)
 {
     static const char *const names[] = {

@@ -27,6 +27,7 @@ void text_seconds(char text[TEXT_TIME_MAX], uint64_t ticks, uint64_t hz);
 /// The words of enum pv_core_state, pv_personality_state, pv_memory_kind and pv_policy; "unknown" for other numbers.
 const char *text_core_state(uint32_t state);
 const char *text_personality_state(uint32_t state);
+const char *text_agent_state(uint32_t state);
 const char *text_memory_kind(uint32_t kind);
 const char *text_policy(uint32_t policy);
 /// The name of an exception vector: "#GP general protection".
