@@ -2,7 +2,7 @@
 # $(BUILD)/guests/. Not part of `all`: the first time it downloads two packages (tools/fetch-linux).
 LINUX_KERNEL := $(BUILD)/guests/vmlinuz
 LINUX_INITRAMFS := $(BUILD)/guests/initramfs.cpio
-.PHONY: linux-guest linux-images run-linux
+.PHONY: linux-guest linux-images run-linux linux-test
 linux-guest:
 	@tools/fetch-linux
 	@$(MAKE) --no-print-directory LINUX="$$(tools/fetch-linux --dir)" $(LINUX_KERNEL) $(LINUX_INITRAMFS)
@@ -28,3 +28,9 @@ run-linux:
 	@tools/setup run
 	@$(MAKE) --no-print-directory linux-images
 	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/linux.img --iso $(BUILD)/linux.iso
+
+# The tests that boot a kernel: minutes, in Bochs. Not part of `make test`.
+linux-test:
+	@tools/setup test
+	@$(MAKE) --no-print-directory linux-guest
+	SYSTEM_ARGS='-m linux' $(MAKE) --no-print-directory system

@@ -524,8 +524,16 @@ static int64_t use_ioapic(unsigned at)
         s->rip = CODE;
         s->gpr[PV_RAX] = 0x1ff;
         set_code("\x67\x66\x89\x03", 4);
+        s->dirty = 0;
+        return touch(0xfee000f0);
+    case 4:
+        assert_int_equal(s->dirty, PV_GROUP_RIP); // no more is written than has changed
+        s->rip = CODE;
+        set_code("\x67\x66\x81\x3b\xff\x01\x00\x00", 8); // cmp dword [ebx], 0x1ff
         return touch(0xfee000f0);
     default:
+        assert_int_equal(s->rflags & 0x40, 0x40); // equal
+        assert_true((s->dirty & PV_GROUP_FLAGS) != 0);
         return end();
     }
 }
@@ -569,6 +577,7 @@ static int64_t control_registers(unsigned at)
         return exit_with(28);
     case 2:
         assert_int_equal(s->rsp, 5);
+        assert_true((s->dirty & PV_GROUP_FLAGS) != 0);
         s->dirty = 0;
         s->cr0 = 0x80000011;
         s->gpr[PV_RDX] = 0xc0000011; // CD

@@ -14,10 +14,12 @@ static uint64_t read_gpr(const struct pv_vcpu_state *state, uint32_t number)
 
 static void write_gpr(struct pv_vcpu_state *state, uint32_t number, uint64_t value)
 {
-    if (number == PV_RSP)
-        state->rsp = value; // goes with RIP's group
-    else
+    if (number == PV_RSP) {
+        state->rsp = value;
+        state->dirty |= PV_GROUP_FLAGS;
+    } else {
         state->gpr[number] = value;
+    }
 }
 
 /// The checks that the processor would make, as far as the exit came before them.

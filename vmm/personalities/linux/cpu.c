@@ -45,7 +45,7 @@ int64_t cpu_create(struct cpu *cpu, uint32_t index)
     const int64_t result = open_vcpu(cpu);
     if (result < 0)
         return result;
-    cpu->vcpu.state->fill = PV_GROUP_CONTROL | PV_GROUP_STATE;
+    cpu->vcpu.state->fill = PV_GROUP_CONTROL; // for walks through its page tables
     cpu->halted = false;
     cpu->offer = OFFER_NONE;
     cpu->made = true;

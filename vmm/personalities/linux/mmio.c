@@ -76,9 +76,12 @@ void cpu_handle_ept_violation(struct cpu *cpu)
     }
     state->gpr[PV_RSP] = state->rsp;
     const uint64_t read = instruction_reads(&instruction) ? read_any(cpu, address, instruction.size) : 0;
+    const uint64_t rflags = state->rflags;
     const uint64_t result = instruction_execute(&instruction, read, state->gpr, &state->rflags);
     if (instruction_writes(&instruction))
         write_any(cpu, address, instruction.size, result);
+    if (state->rflags != rflags || state->gpr[PV_RSP] != state->rsp)
+        state->dirty |= PV_GROUP_FLAGS;
     state->rsp = state->gpr[PV_RSP];
     state->exit_instruction_length = instruction.length; // EPT violations need not report it
     pv_skip_instruction(state);

@@ -1,0 +1,146 @@
+"""The linux personality. What has to boot a kernel is marked `linux` and runs by `make linux-test` alone: it takes minutes
+and needs packages that the other tests do not."""
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from console import CTRL_C, CTRL_RIGHT_BRACKET, render
+from images import BUILD, MONITOR, ROOT, find_program, make, personality
+
+GUEST_PROMPT = re.compile(rb"\n~? ?/ # (?:\x1b\[6n)?")
+BOOT_TIMEOUT = 600
+
+
+def kernel(**fields):
+    """A file with the header of a kernel that is right, but for the fields given, (size, value) by offset."""
+    data = bytearray(8192)
+    right = {0x1f1: (1, 1), 0x1f4: (4, (8192 - 1024) // 16), 0x1fe: (2, 0xaa55), 0x200: (2, 0x6aeb),
+             0x202: (4, 0x53726448), 0x206: (2, 0x20f), 0x211: (1, 1), 0x22c: (4, 0x7fffffff), 0x230: (4, 0x200000),
+             0x234: (1, 1), 0x236: (2, 1), 0x238: (4, 2047), 0x258: (8, 0x1000000), 0x260: (4, 0x800000)}
+    for offset, (size, value) in {**right, **fields.get("changed", {})}.items():
+        data[offset:offset + size] = value.to_bytes(size, "little")
+    return bytes(data[:fields.get("length", len(data))])
+
+
+def test_bad_kernels(boot):
+    """Each broken kernel gets a message that names the module and what is wrong, and ends its personality alone."""
+    bad = {
+        "text": (b"this is not a kernel\n" * 100, "no boot sector signature"),
+        "old": (kernel(changed={0x206: (2, 0x204)}), "boot protocol 2.04, at least 2.12"),
+        "wide": (kernel(changed={0x236: (2, 0)}), "a 32-bit kernel"),
+        "cut": (kernel(length=5000), "truncated: 5000 bytes, the header promises 8192"),
+        "huge": (kernel(changed={0x260: (4, 0x40000000)}), "the kernel needs 1025M"),
+    }
+    config, files = MONITOR, {"monitor.elf": find_program("monitor.elf"), "linux.elf": find_program("linux.elf")}
+    for name, (data, _) in bad.items():
+        config += personality(name, "linux.elf", memory="40M", cores="0", module=f"kernel {name}.img")
+        files[f"{name}.img"] = data
+    config += personality("none", "linux.elf", memory="40M", cores="0")
+    shell = boot.grub(config, files, cores=1)
+    expected = {name: message for name, (_, message) in bad.items()} | {"none": "no kernel: the configuration lacks"}
+    for name, message in expected.items():
+        record = shell.wait_for_state(name, "exited")
+        assert record["exit_code"] == 2
+        said = shell.run(f"console {name}")
+        assert message in said and (name == "none" or "'kernel'" in said or name == "huge"), said
+    shell.power_off()
+
+
+# ---- a whole kernel ----
+
+class Guest:
+    """The shell in the guest, by the attached console."""
+
+    def __init__(self, shell, name):
+        self.shell = shell
+        shell.send(f"attach {name}\r")
+
+    def wait_for_shell(self):
+        self.shell.expect("built-in shell", BOOT_TIMEOUT)
+        self.shell.expect(GUEST_PROMPT, BOOT_TIMEOUT)
+
+    def run(self, command):
+        """Executes a command; returns what it printed, as lines."""
+        self.shell.send(command + "\n")
+        before, _ = self.shell.expect(GUEST_PROMPT, BOOT_TIMEOUT)
+        return render(before)[1:]
+
+    def leave(self):
+        self.shell.send(CTRL_RIGHT_BRACKET)
+        self.shell.resynchronise()
+
+
+@pytest.fixture(name="guest_files", scope="session")
+def make_guest_files():
+    make("linux-guest")
+    return {"monitor.elf": BUILD / "monitor.elf", "linux.elf": BUILD / "linux.elf",
+            "vmlinuz": BUILD / "guests/vmlinuz", "initrd": BUILD / "guests/initramfs.cpio"}
+
+
+def linux(name, cores, memory="160M", arguments="console=ttyS0 cryptomgr.notests mitigations=off"):
+    return (f"personality {name} {{ image linux.elf; cores {cores}; memory {memory}; args \"{arguments}\"\n"
+            "module kernel vmlinuz; module initrd initrd }\n")
+
+
+@pytest.mark.linux
+@pytest.mark.timeout(1800)
+def test_shell_with_two_processors(boot, guest_files):
+    """Debian's kernel, unchanged, to a shell; timers, interrupts between processors, input; reset and power-off."""
+    cached = subprocess.run([ROOT / "tools/fetch-linux", "--dir"], capture_output=True, text=True, check=True).stdout
+    release = (pathlib.Path(cached.strip()) / "release").read_text(encoding="ascii").strip()
+    shell = boot.grub(MONITOR + linux("linux", "0-1"), guest_files, cores=2, mem="512M")
+    guest = Guest(shell, "linux")
+    guest.wait_for_shell()
+    assert guest.run("uname -r")[0] == release
+    assert guest.run("nproc")[0] == "2"
+    slept = "\n".join(guest.run("time sleep 2"))
+    assert 2.0 <= float(re.search(r"real\s+0m (\d+\.\d+)s", slept).group(1)) < 2.5, slept
+    interrupts = "\n".join(guest.run("cat /proc/interrupts"))
+    for name in ("LOC", "RES", "CAL"):
+        counts = re.search(rf"{name}: +(\d+) +(\d+)", interrupts)
+        assert int(counts.group(1)) > 0 and int(counts.group(2)) > 0, interrupts
+    assert re.search(r"IO-APIC +4-edge +ttyS0", interrupts)
+    assert guest.run("taskset 2 sh -c 'cut -d\" \" -f39 /proc/self/stat'")[0] == "1"     # it ran on the second one
+    text = "0123456789" * 20
+    assert text in "".join(guest.run(f"echo {text} | cat"))
+    shell.send("sleep 1000\n")
+    shell.send(CTRL_C)
+    shell.expect(GUEST_PROMPT, BOOT_TIMEOUT)
+    shell.send("reboot -f\n")
+    guest.wait_for_shell()
+    assert guest.run("nproc")[0] == "2"
+    shell.send("poweroff -f\n")
+    shell.expect("the guest switches the machine off", BOOT_TIMEOUT)
+    guest.leave()
+    assert shell.wait_for_state("linux", "exited")["exit_code"] == 0
+    shell.power_off()
+
+
+# On one core: with several, Bochs 3.0 now and then damages a guest that shares its core (docs/linux.md).
+@pytest.mark.linux
+@pytest.mark.timeout(1800)
+def test_neighbours(boot, guest_files):
+    """Two kernels and a third guest share a core: everybody's time passes as it should, and nobody sees the others."""
+    config = MONITOR + linux("red", "0") + linux("blue", "0")
+    config += personality("tiny", cores="0", memory="16M", args='"report=0"')
+    files = {**guest_files, "tiny.elf": BUILD / "tiny.elf"}
+    shell = boot.grub(config, files, cores=1, mem="768M")
+    for name in ("red", "blue"):
+        guest = Guest(shell, name)
+        if name == "red":
+            guest.wait_for_shell()
+        else:                               # has booted meanwhile, or will soon
+            shell.send("\n")
+            shell.expect(GUEST_PROMPT, BOOT_TIMEOUT)
+        slept = "\n".join(guest.run("time sleep 2"))
+        assert 2.0 <= float(re.search(r"real\s+0m (\d+\.\d+)s", slept).group(1)) < 3, slept
+        assert not [line for line in guest.run("dmesg") if re.search("stall|lockup|unstable|Call Trace", line)]
+        guest.leave()
+    assert shell.personalities()["red"]["exits_delivered"] > 1000
+    shell.send("attach tiny\r\r")
+    before, match = shell.expect(re.compile(rb"rounds=(\d+) errors=(\d+)"))
+    assert int(match.group(1)) > 0 and int(match.group(2)) == 0, before
+    guest.leave()
+    shell.power_off()
