@@ -67,7 +67,7 @@ def functions_with(listing, instruction):
         start = re.match(r"[0-9a-f]+ <(.+)>:$", line)
         if start:
             function = start[1]
-        elif re.match(rf" *[0-9a-f]+:\s+{instruction}\b", line):
+        elif re.match(rf" *[0-9a-f]+:\s+{instruction}(\s|$)", line):
             names.append(function)
     return names
 
@@ -77,11 +77,28 @@ def multiplexer():
     return disassembly(BUILD / "polyvisor.debug.elf")
 
 
-def test_vmx_operation_is_entered_and_left_at_one_place(multiplexer):
-    assert functions_with(multiplexer, "vmxoff") == ["vmx_disable"]
-    assert len(functions_with(multiplexer, "vmxon")) == 1
-    stripped = disassembly(BUILD / "polyvisor.elf")
-    assert len(re.findall(r"\bvmxoff\b", stripped)) == len(re.findall(r"\bvmxon\b", stripped)) == 1
+def callers(listing, function):
+    """Names of the functions that call a function, or jump there."""
+    return set(functions_with(listing, rf"(call|jmp) +[0-9a-f]+ <{function}>"))
+
+
+def test_vmx_operation_is_left_by_power_off_alone(multiplexer):
+    """And by the baseline, a measurement of just that, which the configuration has to allow."""
+    assert sorted(functions_with(multiplexer, "vmxoff")) == ["baseline_vmx_off_and_on", "vmx_disable"]
+    assert sorted(functions_with(multiplexer, "vmxon")) == ["baseline_vmx_off_and_on", "vmx_enable"]
+    assert callers(multiplexer, "vmx_disable") == {"stop_here", "stop_all"}
+    assert callers(multiplexer, "stop_here") == {"run_stop", "stop_all", "machine_power_off"}
+    assert callers(multiplexer, "stop_all") == {"machine_power_off", "machine_reboot"}
+    assert callers(multiplexer, "baseline_vmx_off_and_on") == {"baseline_exit", "debug_baseline"}
+    assert callers(multiplexer, "baseline_exit") == {"baseline_exit_entry"}
+
+
+def test_vmxoff_hides_nowhere():
+    """Its bytes are in no instruction's middle either, nor in data that could be executed."""
+    code = BUILD / "polyvisor.code"
+    assert run("objcopy", "-O", "binary", "--only-section=.text*", BUILD / "polyvisor.elf", code).returncode == 0
+    assert code.read_bytes().count(b"\x0f\x01\xc4") == 2
+    assert len(re.findall(r"\bvmxoff\b", disassembly(BUILD / "polyvisor.elf"))) == 2
 
 
 def test_the_monitor_has_no_privileged_instructions():

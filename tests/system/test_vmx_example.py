@@ -1,4 +1,4 @@
-"""The first guests that somebody who reads the documentation runs."""
+"""The first guests that somebody who reads the documentation runs, and what the multiplexer does with events for guests."""
 import re
 
 import pytest
@@ -39,3 +39,11 @@ def test_first_guests(boot):
     assert lines[0] == "space 0, map 0, vcpu 0"
     assert [re.sub(r"^run 0: (.*), entry error 0x0$", r"\1", line) for line in lines[1:]] == EXITS
     assert shell.personality("example")["exits_delivered"] == len(output) + 2, "each character, the line's end, the HLT"
+
+
+def test_events(boot):
+    """Interrupts and NMIs that wait, window requests, deliveries that an exit interrupted."""
+    shell = boot.grub(MONITOR + personality("events", memory="8M"), ["monitor.elf", "events.elf"], emu="bochs", cores=1)
+    record = shell.wait_for_state("events", "exited", "faulted")
+    assert (record["state"], record["exit_code"]) == ("exited", 0), shell.json("console events")["text"]
+    assert "wrong:" not in shell.json("console events")["text"]

@@ -6,7 +6,8 @@ import pytest
 
 from images import MONITOR, personality
 
-PROGRAMS = ["pool", "memory", "ids", "controls", "host", "msrs", "ports", "spin"]
+PROGRAMS = ["isolation_pool", "isolation_memory", "isolation_ids", "isolation_controls", "isolation_host", "isolation_msrs",
+            "isolation_ports", "isolation_spin"]
 NEIGHBOURS = ["tiny", "victim"]
 
 
@@ -17,13 +18,12 @@ class TestIsolation:
         config = ("slice 500us\n" + MONITOR
                   + personality("tiny", memory="16M", args='"guests=long64,real16 report=0"')
                   + personality("victim", "isolation_ids.elf", memory="8M", cores="0", args='"victim"')
-                  + "".join(personality(f"isolation_{name}", memory="8M", cores=number % 2)
-                            for number, name in enumerate(PROGRAMS))
+                  + "".join(personality(name, memory="8M", cores=number % 2) for number, name in enumerate(PROGRAMS))
                   + personality("granted_ports", "isolation_ports.elf", memory="8M", cores=0, io="0x80; io 0x300-0x303",
                                 args='"granted"')
                   + personality("granted_msrs", "isolation_msrs.elf", memory="8M", cores=1, msr="0x10 read",
                                 args='"granted"'))
-        programs = [f"isolation_{name}.elf" for name in PROGRAMS]
+        programs = [f"{name}.elf" for name in PROGRAMS]
         shell = class_boot.grub(config, ["monitor.elf", "tiny.elf", *programs], emu="bochs", cores=2)
         assert shell.json("config")["errors"] == []
         shell.wait_until(lambda: all(shell.personality(name)["exits_absorbed"] for name in NEIGHBOURS), "guests run")
@@ -32,7 +32,7 @@ class TestIsolation:
         assert shell.run("restart isolation_ids") == "isolation_ids: restarted"
         return shell
 
-    @pytest.mark.parametrize("name", [f"isolation_{name}" for name in PROGRAMS] + ["granted_ports", "granted_msrs"])
+    @pytest.mark.parametrize("name", PROGRAMS + ["granted_ports", "granted_msrs"])
     def test_refused(self, shell, name):
         record = shell.wait_for_state(name, "exited", "faulted")
         lines = shell.json(f"console {name}")["text"].splitlines()
