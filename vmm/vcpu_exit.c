@@ -92,16 +92,18 @@ static bool absorb_mov_dr(struct vcpu *vcpu)
     return true; // the instruction runs again
 }
 
-/// #DB as the processor delivers it: the causes go to DR6, and DR7.GD ends (SDM Vol. 3C 28.1: an exit does neither).
-static void finish_debug_exception(void)
+/// #DB as the processor delivers it: the causes go to DR6, and DR7.GD ends (SDM Vol. 3C 28.1: an exit does neither). The guest's
+/// DR6 has to be loaded for that: single-stepping needs no MOV DR before.
+static void finish_debug_exception(struct vcpu *vcpu)
 {
+    vcpu_use_debug_registers(vcpu);
     debug_registers_raise(vmcs_read(VMCS_EXIT_QUALIFICATION));
     vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~DR7_GD);
 }
 
 /// Exceptions that exit only so that their delivery cannot keep the core (vmx_exception_bitmap): the guest gets them
 /// after all.
-static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
+static bool absorb_exception(struct vcpu *vcpu, uint32_t info)
 {
     uint32_t vector = info & INTERRUPTION_VECTOR;
     struct vmx_exit_events exit;
@@ -115,7 +117,7 @@ static bool absorb_exception(const struct vcpu *vcpu, uint32_t info)
     }
     vcpu_read_events(&exit, EXIT_REASON_EXCEPTION_NMI);
     if (vector == VECTOR_DB) {
-        finish_debug_exception();
+        finish_debug_exception(vcpu);
     }
     bool error_codes = vmx_event_error_codes(vmcs_read(VMCS_GUEST_CR0), vcpu->secondary);
     if (!vmx_reflect(&exit, &event) || !vmx_combine(exit.vectoring_info, error_codes, &event)) {
@@ -138,7 +140,7 @@ void vcpu_take_nmi(void)
 }
 
 /// NMIs are ours; exceptions that the personality asked for in the exception bitmap are its own.
-static bool absorb_exception_or_nmi(const struct vcpu *vcpu)
+static bool absorb_exception_or_nmi(struct vcpu *vcpu)
 {
     uint32_t info = (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_INFO);
     if ((info & INTERRUPTION_TYPE) >> INTERRUPTION_TYPE_SHIFT != EVENT_NMI) {

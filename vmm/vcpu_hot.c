@@ -63,7 +63,7 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     vcpu->absorbed[EXIT_REASON_PREEMPTION_TIMER]++;
     struct level1_entity *entity = level1_next_turn(&s->level1, &last->entity, now - s->charged);
     s->charged = now;
-    struct agent *next = (struct agent *)((char *)entity - offsetof(struct agent, entity));
+    struct agent *next = (struct agent *)((uintptr_t)entity - offsetof(struct agent, entity));
     struct vcpu *in;
     struct register_file *out = vcpu->registers; // loaded: its guest ran
     if (!entity || next == last || next->regs.kind != REGS_GUEST ||
