@@ -4,17 +4,22 @@
 #   make unit     the cmocka programs            make fuzz     a short run of every fuzzer (FUZZ_SECONDS each)
 #   make lint     format, cppcheck, clang build  make system   boots images in emulators
 #
-# A test program says in its first lines what it is linked with: '// links: vmm/elf.c vmm/lib/string.c'. Several such lines add up.
+# A test program says in its first lines what it is linked with: '// links: vmm/elf.c vmm/lib/*.c'. Several such lines add up.
 FUZZ_SECONDS ?= 10
 FUZZCC ?= clang
 CLANG_FORMAT ?= clang-format-19
 
 # A system library that it needs besides: '// library: Zydis'.
 libraries = $(patsubst %,-l%,$(shell sed -n 's|^// library:||p' $(1)))
-links = $(patsubst %,$(2)/%.o,$(1) $(shell sed -n 's|^// links:||p' $(1)))
+# '// stand-ins: tests/machine' compiles it all with that folder's headers in place of those with inline assembly: objects of their own.
+# $(1): the program's source, $(2): obj's folder.
+objects = $(2)/$(if $(shell grep '^// stand-ins: tests/machine$$' $(1)),machine,obj)
+links = $(patsubst %,$(call objects,$(1),$(2))/%.o,$(1) $(wildcard $(shell sed -n 's|^// links:||p' $(1))))
 
 # POLYVISOR_HOST leaves the C library's own functions to the C library.
 HOST := -std=c17 -g $(WARNINGS) -DPOLYVISOR_HOST -I. -Ivmm/include -Ivmm/personalities/lib
+# The C library has a sched_yield, too, which the sanitizers call.
+MACHINE := -Itests/machine -Dsched_yield=mux_sched_yield
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # ---- check-config ----
@@ -31,20 +36,31 @@ UNIT_BIN := $(UNIT_TESTS:%=$(BUILD)/unit/%)
 $(BUILD)/unit/obj/%.c.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
 	$(call say,HOSTCC,$<)$(HOSTCC) $(HOST) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
+$(BUILD)/unit/machine/%.c.o: %.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(call say,HOSTCC,$<)$(HOSTCC) $(MACHINE) $(HOST) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
 define UNIT_RULE
-$(BUILD)/unit/$(1): $(call links,tests/unit/$(1).c,$(BUILD)/unit/obj)
+$(BUILD)/unit/$(1): $(call links,tests/unit/$(1).c,$(BUILD)/unit)
 	$$(call say,HOSTLD,$$@)$$(HOSTCC) $$(SANITIZE) -o $$@ $$^ -lcmocka $(call libraries,tests/unit/$(1).c)
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
 
 # ---- fuzzers ----
 FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c))))
+COVERAGE := -fsanitize=fuzzer-no-link
+# What runs on the machine does not compare its input with words: tracing that would take most of the time. The machine and the
+# checks on it are not what is to be covered.
+$(BUILD)/fuzz/machine/%: COVERAGE := -fsanitize-coverage=inline-8bit-counters,pc-table
+$(BUILD)/fuzz/machine/tests/%: COVERAGE := -O2 -fno-sanitize=all
 FUZZ_BIN := $(FUZZERS:%=$(BUILD)/fuzz/%)
 $(BUILD)/fuzz/obj/%.c.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
-	$(call say,FUZZCC,$<)$(FUZZCC) $(HOST) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+	$(call say,FUZZCC,$<)$(FUZZCC) $(HOST) -O1 $(SANITIZE) $(COVERAGE) -MMD -MP -c $< -o $@
+$(BUILD)/fuzz/machine/%.c.o: %.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	$(call say,FUZZCC,$<)$(FUZZCC) $(MACHINE) $(HOST) -O1 $(SANITIZE) $(COVERAGE) -MMD -MP -c $< -o $@
 define FUZZ_RULE
-$(BUILD)/fuzz/$(1): $(call links,tests/fuzz/$(1).c,$(BUILD)/fuzz/obj)
+$(BUILD)/fuzz/$(1): $(call links,tests/fuzz/$(1).c,$(BUILD)/fuzz)
 	$$(call say,FUZZLD,$$@)$$(FUZZCC) $$(SANITIZE) -fsanitize=fuzzer -o $$@ $$^
 endef
 $(foreach t,$(FUZZERS),$(eval $(call FUZZ_RULE,$(t))))
