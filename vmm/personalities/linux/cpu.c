@@ -7,7 +7,7 @@
 
 #include <polyvisor/string.h>
 
-enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160, POLLS_PER_SECOND = 200 };
+enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160, POLLS_PER_SECOND = 50 };
 
 static struct pv_cpuid host_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -37,9 +37,18 @@ static int64_t open_vcpu(struct cpu *cpu)
     return result;
 }
 
+/// What the multiplexer answers by itself.
+static int64_t give_tables(const struct cpu *cpu)
+{
+    struct pv_cpuid_entry leaves[PV_MAX_CPUID];
+    struct pv_msr_entry constants[PV_MAX_MSRS];
+    const struct cpuid_machine view = cpu_cpuid_view(cpu);
+    const int64_t result = pv_vcpu_cpuid(cpu->vcpu.id, leaves, cpuid_table(&view, leaves));
+    return result < 0 ? result : pv_vcpu_msrs(cpu->vcpu.id, constants, msr_table(constants));
+}
+
 int64_t cpu_create(struct cpu *cpu, uint32_t index)
 {
-    struct pv_cpuid_entry table[PV_MAX_CPUID];
     cpu->index = index;
     msr_init(&cpu->msrs);
     const int64_t result = open_vcpu(cpu);
@@ -49,8 +58,7 @@ int64_t cpu_create(struct cpu *cpu, uint32_t index)
     cpu->halted = false;
     cpu->offer = OFFER_NONE;
     cpu->made = true;
-    const struct cpuid_machine view = cpu_cpuid_view(cpu);
-    return pv_vcpu_cpuid(cpu->vcpu.id, table, cpuid_table(&view, table));
+    return give_tables(cpu);
 }
 
 void cpu_fail(struct cpu *cpu, const char *format, ...)

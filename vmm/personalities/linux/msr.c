@@ -75,6 +75,15 @@ void msr_init(struct msr_file *file)
                 file->kept[place] = rules[i].initial;
 }
 
+uint32_t msr_table(struct pv_msr_entry *table)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < RULES; i++)
+        for (uint32_t k = 0; k < rules[i].count && !keeps(&rules[i]) && count < PV_MAX_MSRS; k++)
+            table[count++] = (struct pv_msr_entry){.msr = rules[i].first + k, .value = rules[i].initial};
+    return count;
+}
+
 bool msr_read(const struct msr_file *file, uint32_t msr, uint64_t *value)
 {
     uint32_t place;

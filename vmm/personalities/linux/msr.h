@@ -8,7 +8,8 @@
 #define POLYVISOR_LINUX_MSR_H
 
 #include <stdbool.h>
-#include <stdint.h>
+
+#include <polyvisor/vcpu.h>
 
 enum { MSR_KEPT = 40 };
 
@@ -19,6 +20,9 @@ struct msr_file {
 
 /// The values after reset, or rather those that firmware leaves: memory is cached.
 void msr_init(struct msr_file *file);
+
+/// Those that always read the same, for the multiplexer's table; returns how many, at most PV_MAX_MSRS.
+uint32_t msr_table(struct pv_msr_entry *table);
 
 /// False: #GP.
 bool msr_read(const struct msr_file *file, uint32_t msr, uint64_t *value);
