@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Source: Intel SDM Vol. 4, table 2-2 (numbers, reserved bits); Vol. 3A 12.11 (MTRRs), 12.12 (PAT).
+// Source: Intel SDM Vol. 4, table 2-2 (numbers, reserved bits); Vol. 3A 12.11 (MTRRs).
 #include "msr.h"
 
 #include <stddef.h>
@@ -10,7 +10,6 @@ enum kind {
     IGNORED,  ///< writes do nothing
     MASKED,   ///< a value with other bits than those of the mask: #GP
     MTRR,     ///< a pair of base and mask for each
-    PAT,      ///< eight memory types
 };
 
 struct rule {
@@ -22,10 +21,7 @@ struct rule {
 enum { VARIABLE_MTRRS = 8 };
 #define MTRR_LAST UINT64_C(0x000fffffffffffff) ///< physical addresses have 52 bits at most
 
-/*
- * MTRRs and PAT are kept for the guest to read back. They decide nothing: guest memory is RAM, and the space maps it as
- * write-back.
- */
+/// MTRRs are kept for the guest to read back. They decide nothing: the space maps guest memory as write-back (SDM Vol. 3C 29.3.7.2).
 static const struct rule rules[] = {
     {0x17, 1, CONSTANT, 0, 0},                           // IA32_PLATFORM_ID
     {0x3a, 1, CONSTANT, 1, 0},                           // IA32_FEATURE_CONTROL: locked, no VMX
@@ -41,8 +37,7 @@ static const struct rule rules[] = {
     {0x250, 1, MASKED, UINT64_C(0x0606060606060606), UINT64_MAX},
     {0x258, 2, MASKED, UINT64_C(0x0606060606060606), UINT64_MAX}, // fixed ranges
     {0x268, 8, MASKED, UINT64_C(0x0606060606060606), UINT64_MAX},
-    {0x277, 1, PAT, UINT64_C(0x0007040600070406), 0}, // IA32_PAT
-    {0x2ff, 1, MASKED, 0xc06, 0xcff},                 // IA32_MTRR_DEF_TYPE: enabled, write-back
+    {0x2ff, 1, MASKED, 0xc06, 0xcff}, // IA32_MTRR_DEF_TYPE: enabled, write-back
 };
 
 enum { RULES = sizeof(rules) / sizeof(rules[0]) };
@@ -94,22 +89,9 @@ bool msr_read(const struct msr_file *file, uint32_t msr, uint64_t *value)
     return true;
 }
 
-/// Memory types are UC, WC, WT, WP, WB and UC-; 2 and 3 are reserved.
-static bool valid_pat(uint64_t value)
-{
-    for (uint32_t i = 0; i < 8; i++) {
-        const uint32_t type = value >> (8 * i) & 0xff;
-        if (type > 7 || type == 2 || type == 3)
-            return false;
-    }
-    return true;
-}
-
 static bool valid(const struct rule *rule, uint32_t msr, uint64_t value)
 {
     enum { BASE_RESERVED = 0xf00, MASK_RESERVED = 0x7ff };
-    if (rule->kind == PAT)
-        return valid_pat(value);
     if (rule->kind == MTRR)
         return (value & ((msr & 1) == 0 ? BASE_RESERVED : MASK_RESERVED)) == 0 && value <= MTRR_LAST;
     return (value & ~rule->mask) == 0;
