@@ -262,9 +262,9 @@ void cpu_loop(struct cpu *cpu)
             continue;
         }
         cpu->halted = false;
-        if (deadline == DEV_NEVER || deadline > now + poll)
+        if (cpu->index == 0 && (deadline == DEV_NEVER || deadline > now + poll))
             deadline = now + poll; // console input does not end a run
-        run(cpu, deadline > now ? deadline - now : 1);
+        run(cpu, deadline == DEV_NEVER ? 0 : deadline > now ? deadline - now : 1);
     }
     machine_unlock();
 }
