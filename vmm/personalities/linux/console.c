@@ -12,8 +12,6 @@ void console_flush(struct console *console)
 
 void console_put(struct console *console, char byte)
 {
-    if (console->used == 0)
-        console->since = pv_tsc();
     console->output[console->used++] = byte;
     if (byte == '\n' || console->used == CONSOLE_OUTPUT)
         console_flush(console);

@@ -11,7 +11,6 @@ enum { CONSOLE_OUTPUT = 256, CONSOLE_INPUT = 64 };
 struct console {
     char output[CONSOLE_OUTPUT];
     size_t used;
-    uint64_t since; ///< TSC of the oldest byte that waits
     char input[CONSOLE_INPUT];
     uint32_t input_next, input_end;
 };

@@ -7,7 +7,7 @@
 
 #include <polyvisor/string.h>
 
-enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160, POLLS_PER_SECOND = 50 };
+enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160 };
 
 static struct pv_cpuid host_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -216,12 +216,22 @@ static bool is_started(struct cpu *cpu)
 
 /* ---- the loop ---- */
 
-static void wait(const struct cpu *cpu, uint64_t deadline)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
+    return a < b ? a : b;
+}
+
+/// Until an interrupt may have come: from another agent, by a timer, from the console.
+static void wait(const struct cpu *cpu)
+{
+    const uint64_t own = lapic_deadline(&cpu->lapic);
     console_flush(&machine.console);
+    const uint64_t deadline = cpu->index == 0 ? earlier(own, machine.deadline) : own;
     machine_unlock();
     pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT, deadline);
     machine_lock(cpu->index);
+    if (cpu->index == 0)
+        machine.poll_at = 0; // the event may have been input
 }
 
 static void run(struct cpu *cpu, uint64_t budget)
@@ -241,30 +251,22 @@ static void run(struct cpu *cpu, uint64_t budget)
         cpu_fail(cpu, "pv_vcpu_run: %s", pv_error_name(result));
 }
 
-/// Devices and the timer up to now; returns when there is something to do again.
-static uint64_t advance(struct cpu *cpu, uint64_t now)
-{
-    const uint64_t machine_deadline = cpu->index == 0 ? machine_poll(now) : DEV_NEVER;
-    lapic_advance(&cpu->lapic, now);
-    const uint64_t own = lapic_deadline(&cpu->lapic);
-    return own < machine_deadline ? own : machine_deadline;
-}
-
 void cpu_loop(struct cpu *cpu)
 {
-    const uint64_t poll = machine.info->tsc_hz / POLLS_PER_SECOND;
     machine_lock(cpu->index);
     while (machine.phase == PHASE_RUNNING) {
         const uint64_t now = pv_tsc();
-        uint64_t deadline = advance(cpu, now);
+        if (cpu->index == 0)
+            machine_poll(now);
+        lapic_advance(&cpu->lapic, now);
         if (!is_started(cpu) || (cpu->halted && !wakes(cpu))) {
-            wait(cpu, deadline);
+            wait(cpu);
             continue;
         }
         cpu->halted = false;
-        if (cpu->index == 0 && (deadline == DEV_NEVER || deadline > now + poll))
-            deadline = now + poll; // console input does not end a run
-        run(cpu, deadline == DEV_NEVER ? 0 : deadline > now ? deadline - now : 1);
+        // Console input does not end a run: whoever looks after it comes back for that.
+        const uint64_t end = earlier(lapic_deadline(&cpu->lapic), cpu->index == 0 ? machine.poll_at : DEV_NEVER);
+        run(cpu, end == DEV_NEVER ? 0 : end > now ? end - now : 1);
     }
     machine_unlock();
 }

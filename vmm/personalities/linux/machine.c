@@ -11,7 +11,7 @@ enum {
     RTC_IRQ = 8,
     PIT_INPUT = 2,
     OVERHEAD = 2 << 20,
-    FLUSHES_PER_SECOND = 100,
+    POLLS_PER_SECOND = 50,
     RESET_POLLS_PER_SECOND = 1000
 };
 /// There is nobody to ask for the time: 2026-01-01.
@@ -118,6 +118,7 @@ static void make_devices(void)
     uart_init(&machine.uart, send_byte, &machine.console, (struct dev_line){set_isa_line, NULL, UART_IRQ});
     pci_init(&machine.pci);
     acpi_pm_init(&machine.pm, hz);
+    machine.poll_at = 0;
 }
 
 /// ACPI tables in the BIOS's area.
@@ -133,28 +134,28 @@ static const char *make_tables(void)
 /// Console input goes into the UART as far as there is room; the rest stays with the multiplexer.
 static void take_input(void)
 {
+    machine.input_held = false;
     while (uart_room(&machine.uart) > 0) {
         const int byte = console_get(&machine.console);
         if (byte < 0)
             return;
         uart_receive(&machine.uart, (uint8_t)byte);
     }
+    machine.input_held = true;
 }
 
-uint64_t machine_poll(uint64_t now)
+void machine_poll(uint64_t now)
 {
-    static uint64_t next_input;
-    const uint64_t interval = machine.info->tsc_hz / FLUSHES_PER_SECOND;
+    if (now < machine.poll_at)
+        return;
     pit_advance(&machine.pit, now);
     rtc_advance(&machine.rtc, now);
-    if (now >= next_input) {
-        next_input = now + interval / 4;
-        take_input();
-    }
-    if (machine.console.used > 0 && now - machine.console.since > interval)
-        console_flush(&machine.console);
+    take_input();
+    console_flush(&machine.console);
     const uint64_t pit = pit_deadline(&machine.pit), rtc = rtc_deadline(&machine.rtc);
-    return pit < rtc ? pit : rtc;
+    const uint64_t console = now + machine.info->tsc_hz / POLLS_PER_SECOND;
+    machine.deadline = pit < rtc ? pit : rtc;
+    machine.poll_at = machine.deadline < console ? machine.deadline : console;
 }
 
 /* ---- the guest's memory ---- */

@@ -36,6 +36,9 @@ struct machine {
     struct apic_bus bus;
     struct cpu cpus[MAX_CPUS];
     uint32_t cpu_count;
+    uint64_t deadline;   ///< of the devices' timers
+    uint64_t poll_at;    ///< when machine_poll has something to do: at the deadline, for the console, or (0) at once
+    bool input_held;     ///< the UART has no room for input that may be there
     _Atomic bool locked; ///< held by an agent while it is not inside its guest
     uint32_t holder;     ///< by which one
     _Atomic enum machine_phase phase;
@@ -64,8 +67,8 @@ void machine_reset(void);
 /// wrong.
 const char *machine_await_reset(uint32_t agent);
 
-/// Lets devices do what time has brought, and takes console input. Returns when it has to be called next (TSC).
-uint64_t machine_poll(uint64_t now);
+/// On agent 0: lets devices do what time has brought, and looks after the console, if it is time for that (poll_at).
+void machine_poll(uint64_t now);
 
 /// ports.c: accesses to I/O ports of 1, 2 or 4 bytes.
 uint32_t port_read(uint16_t port, uint32_t size);

@@ -30,12 +30,23 @@ static bool is_pci(uint16_t port)
     return port >= PCI_ADDRESS_PORT && port <= PCI_DATA_LAST;
 }
 
+/// Deadlines may have changed, or there is room for input: the first processor's agent looks.
+static void poll_soon(void)
+{
+    machine.poll_at = 0;
+    machine_wake(0);
+}
+
 /* ---- devices of bytes: wider accesses are made of them ---- */
 
 static uint8_t read_byte(uint16_t port)
 {
-    if (port >= COM1 && port < COM1 + UART_PORTS)
-        return uart_read(&machine.uart, port - COM1);
+    if (port >= COM1 && port < COM1 + UART_PORTS) {
+        const uint8_t value = uart_read(&machine.uart, port - COM1);
+        if (machine.input_held && uart_room(&machine.uart) > 0)
+            poll_soon();
+        return value;
+    }
     if (is_pit(port))
         return pit_read(&machine.pit, port, pv_tsc());
     if (is_pic(port))
@@ -58,12 +69,12 @@ static void write_byte(uint16_t port, uint8_t value)
         uart_write(&machine.uart, port - COM1, value);
     } else if (is_pit(port)) {
         pit_write(&machine.pit, port, value, pv_tsc());
-        machine_wake(0); // whose agent looks after deadlines
+        poll_soon();
     } else if (is_pic(port)) {
         pic_write(&machine.pic, port, value);
     } else if (is_rtc(port)) {
         rtc_write(&machine.rtc, port, value, pv_tsc());
-        machine_wake(0);
+        poll_soon();
     } else if ((port == KEYBOARD_COMMAND && value == KEYBOARD_RESET) ||
                (port == PORT_A && (value & PORT_A_RESET) != 0)) {
         reset();
