@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include <polyvisor/string.h>
+
 #include "arch/x86/core.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/registers.h"
@@ -42,14 +44,42 @@ static void *view_page(void *context, uint64_t page)
     return phys_to_virt(page);
 }
 
+static bool reserve_pages(void *context, uint64_t count)
+{
+    return quota_reserve(&((struct personality *)context)->quota, count);
+}
+
+static uint64_t take_page(void *context, bool zeroed)
+{
+    return quota_take(&((struct personality *)context)->quota, zeroed);
+}
+
+static void unreserve_pages(void *context, uint64_t count)
+{
+    quota_unreserve(&((struct personality *)context)->quota, count);
+}
+
 static struct ept_pages pages_of(struct personality *p)
 {
-    return (struct ept_pages){.alloc = alloc_page, .free = free_page, .view = view_page, .ctx = p};
+    return (struct ept_pages){.alloc = alloc_page,
+                              .free = free_page,
+                              .reserve = reserve_pages,
+                              .take = take_page,
+                              .unreserve = unreserve_pages,
+                              .view = view_page,
+                              .ctx = p};
+}
+
+/// Also one that is being destroyed.
+static struct space *find_any(const struct personality *p, uint64_t number)
+{
+    return number < PV_MAX_SPACES ? __atomic_load_n(&p->spaces[number], __ATOMIC_ACQUIRE) : NULL;
 }
 
 struct space *space_find(const struct personality *p, uint64_t number)
 {
-    return number < PV_MAX_SPACES ? __atomic_load_n(&p->spaces[number], __ATOMIC_ACQUIRE) : NULL;
+    struct space *space = find_any(p, number);
+    return space && !space->dying ? space : NULL;
 }
 
 void space_forget(struct space *space, const struct core *core)
@@ -100,11 +130,22 @@ int64_t space_create(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, u
     return result;
 }
 
+/* ---- changes, in steps ---- */
+
+/*
+ * A change may take long. A system call does a step of it and answers PV_ERR_AGAIN until it is done, so that interrupts, and the end of the
+ * slice, get through between two calls. Entries' worth of a step: with a system call's own time it stays below 50 us
+ * on the slowest machine there is, the emulator (tests/personalities/ring0_time.c).
+ */
+enum { STEP = 240, RELEASE_STEP = 16, RELEASE_AT_ONCE = 4 };
+
 static int64_t error_of(enum ept_result result)
 {
     switch (result) {
     case EPT_OK:
         return PV_OK;
+    case EPT_MORE:
+        return PV_ERR_AGAIN;
     case EPT_NO_MEMORY:
         return PV_ERR_QUOTA;
     case EPT_OVERLAP:
@@ -115,42 +156,126 @@ static int64_t error_of(enum ept_result result)
     return PV_ERR_INVALID;
 }
 
-int64_t space_map(struct regs *regs, uint64_t number, uint64_t gpa, uint64_t offset, uint64_t size, uint64_t how)
+static bool same_call(const uint64_t a[5], const uint64_t b[5])
 {
-    struct personality *p = agent_of(regs)->personality;
-    uint32_t access = how & 0xff, type = how >> 8 & 0xff;
-    if (how >> 16 || (access & ~(uint32_t)PV_ACCESS_ALL) || type > PV_MEMORY_WB || size == 0 || offset > p->pool_size ||
-        size > p->pool_size - offset) {
-        return PV_ERR_INVALID;
+    return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
+}
+
+/// Who may use the space's `change` for a call. PV_OK: this call, from its beginning (nothing is going on) or again. PV_ERR_AGAIN: another
+/// agent's has to end first. PV_ERR_STATE: the agent has left another one unfinished.
+static int64_t claim_change(struct space *space, const struct ept_pages *pages, struct agent *agent,
+                            const uint64_t call[5])
+{
+    struct space_change *change = &space->change;
+    if (!change->agent) {
+        return PV_OK;
     }
-    struct ept_pages pages = pages_of(p);
-    lock_take(&p->lock);
-    struct space *space = space_find(p, number);
-    // The host maps the pool write-back: a guest's PAT must not make an alias of another type (SDM Vol. 3A 12.12.4).
-    int64_t result = space ? error_of(ept_map(&space->ept, &pages, gpa, p->memory + offset, size, access,
-                                              type == PV_MEMORY_WB ? EPT_TYPE_WB | EPT_IGNORE_PAT : type))
-                           : PV_ERR_NOT_FOUND;
-    lock_drop(&p->lock);
+    if (change->agent != agent) {
+        return PV_ERR_AGAIN;
+    }
+    if (same_call(change->call, call)) {
+        return PV_OK;
+    }
+    if (change->phase != SPACE_TABLES || !ept_may_give_up(&change->job)) {
+        return PV_ERR_STATE;
+    }
+    ept_give_up(pages, &change->job); // nothing has changed yet
+    change->agent = NULL;
+    return PV_OK;
+}
+
+static void begin_change(struct space *space, struct agent *agent, const uint64_t call[5])
+{
+    space->change.agent = agent;
+    space->change.phase = SPACE_TABLES;
+    memcpy(space->change.call, call, sizeof(space->change.call));
+}
+
+/// A step of the job. Anything but PV_ERR_AGAIN ends the change.
+static int64_t step_change(struct space *space, const struct ept_pages *pages)
+{
+    int64_t result = error_of(ept_step(&space->ept, pages, &space->change.job, STEP));
+    if (result != PV_ERR_AGAIN) {
+        space->change.agent = NULL;
+    }
     return result;
 }
 
-/// Every core has left the guests: nobody walks the removed tables any more.
+/// Another agent is at work on the space: the rest of the slice is of no use to this one.
+static int64_t let_others(struct regs *regs)
+{
+    regs->rax = (uint64_t)PV_ERR_AGAIN;
+    sched_yield();
+    sched_settle();
+    return (int64_t)regs->rax;
+}
+
+/* ---- mapping ---- */
+
+/// Under the owner's lock.
+static int64_t map(struct space *space, struct agent *agent, const uint64_t call[5])
+{
+    struct personality *p = agent->personality;
+    struct ept_pages pages = pages_of(p);
+    uint64_t gpa = call[1], offset = call[2], size = call[3];
+    uint32_t access = call[4] & 0xff, type = call[4] >> 8 & 0xff;
+    int64_t result = claim_change(space, &pages, agent, call);
+    if (result == PV_OK && !space->change.agent) {
+        // The host maps the pool write-back: a guest's PAT must not make an alias of another type (SDM Vol. 3A 12.12.4).
+        result = error_of(ept_begin_map(&space->ept, &space->change.job, gpa, p->memory + offset, size, access,
+                                        type == PV_MEMORY_WB ? EPT_TYPE_WB | EPT_IGNORE_PAT : type));
+        if (result == PV_OK) {
+            begin_change(space, agent, call);
+        }
+    }
+    return result == PV_OK ? step_change(space, &pages) : result;
+}
+
+int64_t space_map(struct regs *regs, uint64_t number, uint64_t gpa, uint64_t offset, uint64_t size, uint64_t how)
+{
+    struct agent *agent = agent_of(regs);
+    struct personality *p = agent->personality;
+    const uint64_t call[5] = {PV_SYS_SPACE_MAP, gpa, offset, size, how};
+    if (how >> 16 || (how & 0xff & ~(uint64_t)PV_ACCESS_ALL) || how >> 8 > PV_MEMORY_WB || size == 0 ||
+        offset > p->pool_size || size > p->pool_size - offset) {
+        return PV_ERR_INVALID;
+    }
+    lock_take(&p->lock);
+    struct space *space = space_find(p, number);
+    int64_t result = space ? map(space, agent, call) : PV_ERR_NOT_FOUND;
+    bool busy = result == PV_ERR_AGAIN && space->change.agent != agent;
+    lock_drop(&p->lock);
+    return busy ? let_others(regs) : result;
+}
+
+/* ---- unmapping ---- */
+
+/// Tables that were taken out go back to the quota: nobody walks them any more.
+static int64_t release(struct space *space, const struct ept_pages *pages, uint32_t count)
+{
+    space->change.phase = SPACE_RELEASE;
+    if (!ept_garbage_release(&space->change.job.garbage, pages, count)) {
+        return PV_ERR_AGAIN;
+    }
+    space->change.agent = NULL;
+    return PV_OK;
+}
+
+/// Every core has left the guests.
 static int64_t finish_unmap(struct remote_call *call)
 {
     struct personality *p = call->agent->personality;
-    struct space *space = (struct space *)call->arguments[0];
     struct ept_pages pages = pages_of(p);
     lock_take(&p->lock);
-    ept_garbage_release(&space->garbage, &pages);
-    space->unmapper = NULL;
+    int64_t result = release((struct space *)call->arguments[0], &pages, RELEASE_AT_ONCE);
     lock_drop(&p->lock);
-    return PV_OK;
+    return result;
 }
 
 static void answer(struct space *space)
 {
     if (__atomic_sub_fetch(&space->pending, 1, __ATOMIC_ACQ_REL) == 0) {
-        sched_unblock(space->unmapper);
+        sched_unblock(space->change.agent);
     }
 }
 
@@ -189,24 +314,45 @@ static void shoot_down(struct agent *agent, struct space *space)
     answer(space); // this core
 }
 
+/// Under the owner's lock. *shoot: the tables are changed, now the cores have to be told.
+static int64_t unmap(struct space *space, struct agent *agent, const uint64_t call[5], bool *shoot)
+{
+    struct space_change *change = &space->change;
+    struct ept_pages pages = pages_of(agent->personality);
+    int64_t result = claim_change(space, &pages, agent, call);
+    if (result == PV_OK && !change->agent) {
+        result = error_of(ept_begin_unmap(&space->ept, &change->job, call[1], call[2]));
+        if (result == PV_OK) {
+            begin_change(space, agent, call);
+        }
+    } else if (result == PV_OK && change->phase == SPACE_RELEASE) {
+        return release(space, &pages, RELEASE_STEP);
+    }
+    result = result == PV_OK ? step_change(space, &pages) : result;
+    *shoot = result == PV_OK && change->job.changed;
+    if (*shoot) {
+        change->agent = agent;
+        change->phase = SPACE_CORES;
+    }
+    return result;
+}
+
 int64_t space_unmap(struct regs *regs, uint64_t number, uint64_t gpa, uint64_t size, uint64_t a3, uint64_t a4)
 {
     (void)a3, (void)a4;
     struct agent *agent = agent_of(regs);
     struct personality *p = agent->personality;
-    struct ept_pages pages = pages_of(p);
-    bool changed = false;
+    const uint64_t call[5] = {PV_SYS_SPACE_UNMAP, gpa, size, 0, 0};
+    bool shoot = false;
     lock_take(&p->lock);
     struct space *space = space_find(p, number);
-    int64_t result = !space ? PV_ERR_NOT_FOUND : space->unmapper ? PV_ERR_STATE : PV_OK;
-    if (result == PV_OK) {
-        result = error_of(ept_unmap(&space->ept, &pages, gpa, size, &space->garbage, &changed));
-    }
-    if (changed) {
-        space->unmapper = agent;
-    }
+    int64_t result = space ? unmap(space, agent, call, &shoot) : PV_ERR_NOT_FOUND;
+    bool busy = result == PV_ERR_AGAIN && space->change.agent != agent;
     lock_drop(&p->lock);
-    if (!changed) {
+    if (busy) {
+        return let_others(regs);
+    }
+    if (!shoot) {
         return result;
     }
     shoot_down(agent, space);
@@ -214,23 +360,39 @@ int64_t space_unmap(struct regs *regs, uint64_t number, uint64_t gpa, uint64_t s
     return (int64_t)regs->rax;
 }
 
+/* ---- the end ---- */
+
+/// Under the owner's lock. Whether the caller may destroy a space, or may go on with that.
+static int64_t begin_destroy(struct space *space, const struct agent *agent, const struct ept_pages *pages)
+{
+    struct space_change *change = &space->change;
+    if (space->dying) {
+        return PV_OK;
+    }
+    if (space->vcpus || (change->agent && (change->agent != agent || change->phase == SPACE_CORES))) {
+        return PV_ERR_STATE;
+    }
+    // No vcpu is left, and none will come, so no core can enter with these tables; what is cached of them is forgotten by
+    // the next space's first entry, should it get the same root.
+    space->dying = true;
+    ept_begin_destroy(&space->ept, pages, &change->job);
+    return PV_OK;
+}
+
 int64_t space_destroy(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
     (void)a1, (void)a2, (void)a3, (void)a4;
-    struct personality *p = agent_of(regs)->personality;
+    struct agent *agent = agent_of(regs);
+    struct personality *p = agent->personality;
     struct ept_pages pages = pages_of(p);
-    int64_t result = PV_OK;
     lock_take(&p->lock);
-    struct space *space = space_find(p, number);
-    if (!space) {
-        result = PV_ERR_NOT_FOUND;
-    } else if (space->vcpus || space->unmapper) {
-        result = PV_ERR_STATE;
-    } else {
-        // No vcpu is left, so no core can enter with these tables; what is cached of them is forgotten by the next
-        // space's first entry, should it get the same root.
-        p->spaces[number] = NULL;
-        ept_destroy(&space->ept, &pages);
+    struct space *space = find_any(p, number);
+    int64_t result = space ? begin_destroy(space, agent, &pages) : PV_ERR_NOT_FOUND;
+    if (result == PV_OK) {
+        result = step_change(space, &pages);
+    }
+    if (result == PV_OK) {
+        __atomic_store_n(&p->spaces[number], NULL, __ATOMIC_RELEASE);
         free_page(p, space->page);
     }
     lock_drop(&p->lock);

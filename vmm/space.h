@@ -17,6 +17,18 @@ struct core;
 struct personality;
 struct regs;
 
+/// A map or unmap that is being made: the system call comes again until it is done.
+struct space_change {
+    struct agent *agent; ///< whose call it is; NULL: there is none
+    uint64_t call[5];    ///< its number and arguments
+    enum space_phase {
+        SPACE_TABLES, ///< `job` is at work
+        SPACE_CORES,  ///< an unmap: the agent is blocked until all cores have left the space's guests
+        SPACE_RELEASE ///< an unmap: done, but for table pages that go back to the quota
+    } phase;
+    struct ept_job job;
+};
+
 /// One page of the owner's quota. Changed under the owner's lock.
 struct space {
     struct ept ept;
@@ -29,17 +41,16 @@ struct space {
     /// space's.
     uint64_t seen[PV_MAX_CORES];
 
-    /* an unmap that waits until every core has left the space's guests; one at a time */
-    struct agent *unmapper;
-    struct ept_garbage garbage;
-    uint32_t pending; ///< cores that have not answered
+    struct space_change change; ///< one at a time
+    bool dying;                 ///< space_destroy has begun: nobody finds it any more
+    uint32_t pending;           ///< in SPACE_CORES: cores that have not answered
     struct message kicks[PV_MAX_CORES];
 };
 _Static_assert(sizeof(struct space) <= 4096, "a space is one page");
 
 /// What the processor needs to know once, at boot: width of addresses, errata.
 void space_init(void);
-/// The space with a number, or NULL.
+/// The space with a number, or NULL. Not one that is being destroyed.
 struct space *space_find(const struct personality *p, uint64_t number);
 /// Makes this core forget translations that the space has withdrawn since it last looked.
 void space_forget(struct space *space, const struct core *core);

@@ -16,7 +16,11 @@ static const uint8_t code[] = {
 
 static int64_t call(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
-    return pv_syscall(number, a0, a1, a2, a3, a4);
+    int64_t result;
+    do {
+        result = pv_syscall(number, a0, a1, a2, a3, a4);
+    } while (result == PV_ERR_AGAIN);
+    return result;
 }
 
 int main(const struct pv_info *info, uint32_t agent)

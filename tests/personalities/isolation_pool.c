@@ -46,7 +46,7 @@ static void try_maps(const struct pv_info *info, uint64_t space)
     };
     for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
         const struct attempt *a = &attempts[i];
-        isolation_call(a->what, pv_syscall(PV_SYS_SPACE_MAP, space, a->gpa, a->offset, a->bytes, a->access));
+        isolation_call(a->what, pv_syscall_whole(PV_SYS_SPACE_MAP, space, a->gpa, a->offset, a->bytes, a->access));
     }
 }
 

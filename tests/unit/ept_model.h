@@ -38,14 +38,14 @@ enum {
 
 static void *table_page[TABLES];
 static unsigned tables_used;
-static unsigned tables_allowed; // allocations until the next one fails
+static unsigned tables_allowed;  // allocations until the next one fails
+static unsigned tables_reserved; // set aside for the job that is in progress
+static unsigned tables_unneeded; // set aside and given back by jobs that were done
+static unsigned pages_touched;   // views, allocations, frees
 
-static inline uint64_t page_alloc(void *ctx)
+static inline uint64_t any_page(void)
 {
-    assert_ptr_equal(ctx, table_page);
-    if (tables_allowed == 0)
-        return 0;
-    tables_allowed--;
+    pages_touched++;
     for (unsigned i = 0; i < TABLES; i++) {
         if (table_page[i] == NULL) {
             table_page[i] = aligned_alloc(KIB4, KIB4);
@@ -56,6 +56,46 @@ static inline uint64_t page_alloc(void *ctx)
     }
     fail_msg("the test's own pages are used up");
     return 0;
+}
+
+static inline uint64_t page_alloc(void *ctx)
+{
+    assert_ptr_equal(ctx, table_page);
+    if (tables_allowed == 0)
+        return 0;
+    tables_allowed--;
+    return any_page();
+}
+
+static inline bool pages_reserve(void *ctx, uint64_t count)
+{
+    assert_ptr_equal(ctx, table_page);
+    assert_int_equal(tables_reserved, 0);
+    if (count > tables_allowed)
+        return false;
+    tables_allowed -= (unsigned)count;
+    tables_reserved = (unsigned)count;
+    return true;
+}
+
+static inline uint64_t page_take(void *ctx, bool zeroed)
+{
+    assert_ptr_equal(ctx, table_page);
+    assert_true(tables_reserved > 0);
+    tables_reserved--;
+    const uint64_t page = any_page();
+    if (!zeroed)
+        memset(table_page[(page - TABLES_BASE) / KIB4], 0xa5, KIB4);
+    return page;
+}
+
+static inline void pages_unreserve(void *ctx, uint64_t count)
+{
+    assert_ptr_equal(ctx, table_page);
+    assert_true(count <= tables_reserved);
+    tables_reserved -= (unsigned)count;
+    tables_allowed += (unsigned)count;
+    tables_unneeded += (unsigned)count;
 }
 
 static inline void **slot_of(uint64_t page)
@@ -70,6 +110,7 @@ static inline void page_free(void *ctx, uint64_t page)
 {
     assert_ptr_equal(ctx, table_page);
     void **slot = slot_of(page);
+    pages_touched++;
     free(*slot);
     *slot = NULL;
     tables_used--;
@@ -78,10 +119,17 @@ static inline void page_free(void *ctx, uint64_t page)
 static inline void *page_view(void *ctx, uint64_t page)
 {
     assert_ptr_equal(ctx, table_page);
+    pages_touched++;
     return *slot_of(page);
 }
 
-static const struct ept_pages pages = {page_alloc, page_free, page_view, table_page};
+static const struct ept_pages pages = {.alloc = page_alloc,
+                                       .free = page_free,
+                                       .reserve = pages_reserve,
+                                       .take = page_take,
+                                       .unreserve = pages_unreserve,
+                                       .view = page_view,
+                                       .ctx = table_page};
 
 /* ---- the model: what each 4-KiB page of a window maps to ---- */
 
@@ -92,6 +140,62 @@ enum { WINDOW_PAGES = 4 * PAGES_1G };
 /// hpa | 1 << 11 | access << 4 | memory type; 0: not mapped.
 static uint64_t *model;
 static struct ept ept;
+
+/* ---- jobs, in steps of any size ---- */
+
+static uint64_t step_seed = 77;
+
+/// Does the next step. A job that is over keeps nothing.
+static inline enum ept_result step(struct ept_job *job, uint32_t budget)
+{
+    enum ept_result result = ept_step(&ept, &pages, job, budget);
+    assert_int_equal(job->reserved, tables_reserved);
+    if (result != EPT_MORE) {
+        assert_int_equal(job->phase, EPT_JOB_NONE);
+        assert_int_equal(tables_reserved, 0);
+    }
+    return result;
+}
+
+static inline enum ept_result finish(struct ept_job *job)
+{
+    const uint64_t most = random_below(&step_seed, 3) ? 600 : 20;
+    enum ept_result result;
+    tables_unneeded = 0;
+    do {
+        result = step(job, (uint32_t)(1 + random_below(&step_seed, most)));
+    } while (result == EPT_MORE);
+    assert_int_equal(tables_unneeded, 0); // jobs know exactly what they need
+    return result;
+}
+
+static inline enum ept_result map_pages(uint64_t gpa, uint64_t hpa, uint64_t size, uint32_t access, uint32_t type)
+{
+    struct ept_job job = {0};
+    enum ept_result result = ept_begin_map(&ept, &job, gpa, hpa, size, access, type);
+    return result == EPT_OK ? finish(&job) : result;
+}
+
+static inline enum ept_result unmap_pages(uint64_t gpa, uint64_t size, struct ept_garbage *garbage, bool *changed)
+{
+    struct ept_job job = {0};
+    enum ept_result result = ept_begin_unmap(&ept, &job, gpa, size);
+    if (result == EPT_OK)
+        result = finish(&job);
+    *garbage = job.garbage;
+    *changed = job.changed;
+    return result;
+}
+
+static inline void destroy(void)
+{
+    struct ept_job job = {0};
+    if (ept.root == 0)
+        return;
+    ept_begin_destroy(&ept, &pages, &job);
+    assert_int_equal(finish(&job), EPT_OK);
+    assert_int_equal(ept.root, 0);
+}
 
 static inline uint64_t model_value(uint64_t hpa, uint32_t access, uint32_t type)
 {
@@ -110,7 +214,7 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
     (void)state;
-    ept_destroy(&ept, &pages);
+    destroy();
     assert_int_equal(tables_used, 0);
     free(model);
     return 0;
@@ -118,7 +222,7 @@ static inline int teardown(void **state)
 
 static inline void start_again(uint64_t caps)
 {
-    ept_destroy(&ept, &pages);
+    destroy();
     assert_int_equal(tables_used, 0);
     memset(model, 0, WINDOW_PAGES * sizeof(*model));
     assert_int_equal(ept_init(&ept, &pages, caps, MAXPHYADDR), EPT_OK);
@@ -211,7 +315,7 @@ static inline enum ept_result map(uint64_t first, uint64_t count, uint64_t hpa, 
     for (uint64_t i = first; i < first + count; i++)
         overlap = overlap || model[i];
     uint64_t generation = ept_generation(&ept);
-    enum ept_result result = ept_map(&ept, &pages, WINDOW + first * KIB4, hpa, count * KIB4, access, type);
+    enum ept_result result = map_pages(WINDOW + first * KIB4, hpa, count * KIB4, access, type);
     if (overlap)
         assert_int_equal(result, EPT_OVERLAP);
     else
@@ -222,7 +326,7 @@ static inline enum ept_result map(uint64_t first, uint64_t count, uint64_t hpa, 
     return result;
 }
 
-/// The same for unmap. Garbage pages must still be there, with no present entries, until they are released.
+/// The same for unmap. Garbage pages must still be there until they are released; a walk that comes to one may find old entries.
 static inline enum ept_result unmap(uint64_t first, uint64_t count)
 {
     bool mapped = false, changed;
@@ -230,7 +334,7 @@ static inline enum ept_result unmap(uint64_t first, uint64_t count)
     struct ept_garbage garbage = {0};
     for (uint64_t i = first; i < first + count; i++)
         mapped = mapped || model[i];
-    enum ept_result result = ept_unmap(&ept, &pages, WINDOW + first * KIB4, count * KIB4, &garbage, &changed);
+    enum ept_result result = unmap_pages(WINDOW + first * KIB4, count * KIB4, &garbage, &changed);
     assert_true(result == EPT_OK || result == EPT_NO_MEMORY);
     assert_int_equal(changed, result == EPT_OK && mapped);
     assert_int_equal(ept_generation(&ept) != generation, changed);
@@ -238,14 +342,15 @@ static inline enum ept_result unmap(uint64_t first, uint64_t count)
         memset(&model[first], 0, count * sizeof(*model));
     unsigned in_garbage = 0;
     for (uint64_t page = garbage.first; page;) {
-        const uint64_t *entries = page_view(table_page, page);
-        for (int i = 0; i < 512; i++)
-            assert_false(present(entries[i]));
+        uint64_t *link = page_view(table_page, page);
+        assert_false(present(*link));
         in_garbage++;
-        page = entries[0];
+        page = *link;
+        *link |= random_below(&step_seed, 2) << 8; // a processor notes an access
     }
     assert_int_equal(tables_used, ept_count_pages(&ept) + in_garbage);
-    ept_garbage_release(&garbage, &pages);
+    while (!ept_garbage_release(&garbage, &pages, (uint32_t)(1 + random_below(&step_seed, 5)))) {
+    }
     assert_true(garbage.first == 0);
     assert_int_equal(tables_used, ept_count_pages(&ept));
     return result;

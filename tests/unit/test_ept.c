@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Extended page tables: page sizes, entries, refusals, splitting.
-// links: arch/x86/vmx/ept.c
+// links: arch/x86/vmx/ept.c arch/x86/vmx/ept_map.c arch/x86/vmx/ept_unmap.c
 #include "ept_model.h"
 
 static void page_sizes_follow_alignment(void **state)
@@ -25,7 +25,7 @@ static void page_sizes_follow_alignment(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         start_again(cases[i].caps);
         uint64_t entry, size, gpa = cases[i].gpa, hpa = cases[i].hpa;
-        assert_int_equal(ept_map(&ept, &pages, gpa, hpa, cases[i].size, EPT_READ, EPT_TYPE_WB), EPT_OK);
+        assert_int_equal(map_pages(gpa, hpa, cases[i].size, EPT_READ, EPT_TYPE_WB), EPT_OK);
         assert_true(ept_lookup(&ept, &pages, gpa, &entry, &size));
         assert_int_equal(size, cases[i].page);
         assert_int_equal(ept_entry_address(entry), hpa);
@@ -70,7 +70,7 @@ static void entries_hold_what_was_asked_for(void **state)
     for (unsigned a = 0; a < 5; a++) {
         for (unsigned t = 0; t < 10; t++, gpa += KIB4) {
             uint32_t type = types[t / 2] | (t % 2 ? EPT_IGNORE_PAT : 0);
-            assert_int_equal(ept_map(&ept, &pages, gpa, GIB1, KIB4, accesses[a], type), EPT_OK);
+            assert_int_equal(map_pages(gpa, GIB1, KIB4, accesses[a], type), EPT_OK);
             assert_true(ept_lookup(&ept, &pages, gpa, &entry, &size));
             assert_int_equal(entry, GIB1 | accesses[a] | type << 3);
             assert_int_equal(ept_entry_access(entry), accesses[a]);
@@ -99,9 +99,9 @@ static void refuses_misconfigurations(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_int_equal(ept_map(&ept, &pages, 0, 0, KIB4, bad[i].access, bad[i].type), EPT_INVALID);
+        assert_int_equal(map_pages(0, 0, KIB4, bad[i].access, bad[i].type), EPT_INVALID);
     start_again(CAPS_ALL & ~UINT64_C(1)); // no execute-only pages
-    assert_int_equal(ept_map(&ept, &pages, 0, 0, KIB4, EPT_EXECUTE, EPT_TYPE_WB), EPT_INVALID);
+    assert_int_equal(map_pages(0, 0, KIB4, EPT_EXECUTE, EPT_TYPE_WB), EPT_INVALID);
     assert_int_equal(ept_count_pages(&ept), 1);
 }
 
@@ -121,29 +121,28 @@ static void refuses_bad_ranges(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(ept_map(&ept, &pages, bad[i].gpa, bad[i].hpa, bad[i].size, EPT_READ, EPT_TYPE_WB),
-                         EPT_INVALID);
+        assert_int_equal(map_pages(bad[i].gpa, bad[i].hpa, bad[i].size, EPT_READ, EPT_TYPE_WB), EPT_INVALID);
         if (bad[i].hpa == 0) {
-            assert_int_equal(ept_unmap(&ept, &pages, bad[i].gpa, bad[i].size, &garbage, &changed), EPT_INVALID);
+            assert_int_equal(unmap_pages(bad[i].gpa, bad[i].size, &garbage, &changed), EPT_INVALID);
             assert_false(changed);
         }
     }
     uint64_t entry, size;
     assert_false(ept_lookup(&ept, &pages, limit, &entry, &size));
     assert_false(ept_lookup(&ept, &pages, UINT64_MAX, &entry, &size));
-    assert_int_equal(ept_map(&ept, &pages, limit - KIB4, limit - KIB4, KIB4, EPT_READ, EPT_TYPE_WB), EPT_OK);
+    assert_int_equal(map_pages(limit - KIB4, limit - KIB4, KIB4, EPT_READ, EPT_TYPE_WB), EPT_OK);
     assert_int_equal(tables_used, 4);
-    ept_destroy(&ept, &pages);
+    destroy();
 
     // With more than 48 physical bits 4 levels are the limit for guest-physical addresses.
     assert_int_equal(ept_init(&ept, &pages, CAPS_ALL, 31), EPT_INVALID);
     assert_int_equal(ept_init(&ept, &pages, CAPS_ALL, 53), EPT_INVALID);
     assert_int_equal(ept_init(&ept, &pages, CAPS_ALL, 52), EPT_OK);
     uint64_t end = UINT64_C(1) << 48, far = (UINT64_C(1) << 52) - KIB4;
-    assert_int_equal(ept_map(&ept, &pages, end - KIB4, far, KIB4, EPT_READ, EPT_TYPE_WB), EPT_OK);
+    assert_int_equal(map_pages(end - KIB4, far, KIB4, EPT_READ, EPT_TYPE_WB), EPT_OK);
     assert_true(ept_lookup(&ept, &pages, end - 1, &entry, &size));
     assert_int_equal(ept_entry_address(entry), far);
-    assert_int_equal(ept_map(&ept, &pages, end, 0, KIB4, EPT_READ, EPT_TYPE_WB), EPT_INVALID);
+    assert_int_equal(map_pages(end, 0, KIB4, EPT_READ, EPT_TYPE_WB), EPT_INVALID);
 }
 
 static void overlap_changes_nothing(void **state)
@@ -260,10 +259,10 @@ static void pointer_tells_the_walk(void **state)
 static void init_without_memory(void **state)
 {
     (void)state;
-    ept_destroy(&ept, &pages);
+    destroy();
     tables_allowed = 0;
     assert_int_equal(ept_init(&ept, &pages, CAPS_ALL, MAXPHYADDR), EPT_NO_MEMORY);
-    ept_destroy(&ept, &pages); // harmless
+    destroy(); // harmless
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Extended page tables against the model: random maps and unmaps, and every point where memory can run out.
-// links: arch/x86/vmx/ept.c
+// links: arch/x86/vmx/ept.c arch/x86/vmx/ept_map.c arch/x86/vmx/ept_unmap.c
 #include "ept_model.h"
 
 enum { STEPS = 1500, FULL_CHECK_EVERY = 250 };

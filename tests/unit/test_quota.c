@@ -198,6 +198,48 @@ static void keeps_pages_apart(void **state)
     }
 }
 
+/// Pages that were set aside are there for quota_take and for nobody else.
+static void keeps_what_is_set_aside(void **state)
+{
+    (void)state;
+    assert_false(quota_reserve(&quota, PAGES + 1));
+    assert_int_equal(quota_left(&quota), PAGES);
+    assert_true(quota_reserve(&quota, 0));
+    assert_true(quota_reserve(&quota, PAGES - 2));
+    assert_int_equal(quota_left(&quota), 2);
+    assert_true(quota.used == 0);
+    assert_true(take() != 0);
+    assert_false(quota_reserve(&quota, 2));
+    assert_true(take() != 0);
+    assert_true(take() == 0);
+    for (unsigned i = 0; i < PAGES - 3; i++)
+        assert_true(quota_take(&quota, i % 2 != 0) != 0);
+    assert_true(take() == 0);
+    quota_unreserve(&quota, 1);
+    assert_true(take() != 0);
+    assert_true(take() == 0);
+    assert_true(quota.used == PAGES * PAGE);
+    quota_reset(&quota);
+    assert_true(quota_reserve(&quota, PAGES));
+    quota_reset(&quota); // with pages still set aside
+    assert_int_equal(quota_left(&quota), PAGES);
+}
+
+static void zeroes_a_reserved_page_when_asked_to(void **state)
+{
+    (void)state;
+    uint64_t page = take(); // and fills it
+    assert_true(quota_free(&quota, page));
+    assert_true(quota_reserve(&quota, 2));
+    assert_true(quota_take(&quota, true) == page);
+    for (unsigned i = 0; i < PAGE; i++)
+        assert_int_equal(at(page)[i], 0);
+    assert_true(quota_free(&quota, page));
+    memset(at(page) + 16, 0xee, PAGE - 16); // behind the free list's own
+    assert_true(quota_take(&quota, false) == page);
+    assert_int_equal(at(page)[PAGE - 1], 0xee);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +251,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(takes_everything_back, setup, teardown),
         cmocka_unit_test_setup_teardown(uses_whole_pages_only, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_pages_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(keeps_what_is_set_aside, setup, teardown),
+        cmocka_unit_test_setup_teardown(zeroes_a_reserved_page_when_asked_to, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,7 +139,9 @@ static void names_every_state(void **state)
     assert_string_equal(text_exception(256), "unknown");
     assert_string_equal(pv_error_name(PV_ERR_GP), "PV_ERR_GP");
     assert_string_equal(pv_error_name(PV_ERR_UNSUPPORTED), "PV_ERR_UNSUPPORTED");
-    assert_string_equal(pv_error_name(-11), "unknown error");
+    assert_string_equal(pv_error_name(PV_ERR_ENTRY), "PV_ERR_ENTRY");
+    assert_string_equal(pv_error_name(PV_ERR_AGAIN), "PV_ERR_AGAIN");
+    assert_string_equal(pv_error_name(-13), "unknown error");
     assert_string_equal(pv_error_name(1), "unknown error");
     assert_string_equal(pv_error_name(INT64_MIN), "unknown error");
 }

@@ -51,6 +51,7 @@ enum pv_error {
     PV_ERR_GP = -9,           ///< the processor answered with #GP (unknown MSR)
     PV_ERR_UNSUPPORTED = -10, ///< not built in, or not on this machine
     PV_ERR_ENTRY = -11,       ///< the processor refused to enter the guest
+    PV_ERR_AGAIN = -12,       ///< not finished: the same call again goes on with it
 };
 
 enum pv_syscall {

@@ -24,14 +24,23 @@ enum {
 enum pv_vcpu_syscall {
     /// (): space number.
     PV_SYS_SPACE_CREATE = 9,
+    /*
+     * The next three take time in proportion to what they do, so each does a part and answers PV_ERR_AGAIN: it is to
+     * be called again, by the same agent with the same arguments, until it answers something else. A space has one
+     * such change at a time; another agent's call, too, answers PV_ERR_AGAIN while it lasts. An agent that calls with
+     * other arguments has given its change up when nothing has happened by it yet; otherwise the answer is
+     * PV_ERR_STATE. Any answer but these two is about the whole: 0, or an error, and then nothing has changed. The
+     * library's functions return only then.
+     */
     /// (space, gpa, pool offset, bytes, access | memory type << 8): maps a part of the caller's pool. Multiples of 4
-    /// KiB; nothing may be mapped there yet. Large pages are used where alignment allows. PV_ERR_QUOTA: no kernel
-    /// memory for tables; what was mapped before that is unmapped again.
+    /// KiB; nothing may be mapped there yet: PV_ERR_STATE. Large pages are used where alignment allows. PV_ERR_QUOTA:
+    /// no kernel memory for tables.
     PV_SYS_SPACE_MAP = 10,
-    /// (space, gpa, bytes): unmaps; holes are all right. When it returns no core can reach the old memory through the
-    /// space.
+    /// (space, gpa, bytes): unmaps; holes are all right. When it has returned 0 no core can reach the old memory
+    /// through the space.
     PV_SYS_SPACE_UNMAP = 11,
-    /// (space): PV_ERR_STATE while a vcpu uses it.
+    /// (space): PV_ERR_STATE while a vcpu uses it, or another agent is changing it. The number is free when it
+    /// returned 0.
     PV_SYS_SPACE_DESTROY = 12,
     /// (space, pool offset of the state page, register file: a vcpu whose it shares, or PV_OWN_REGISTERS): vcpu
     /// number. The caller's own. The state page is a struct pv_vcpu_state in the pool, page-aligned, that

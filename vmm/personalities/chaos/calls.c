@@ -2,7 +2,7 @@
 // System calls with random arguments.
 #include "chaos.h"
 
-enum { MAX_WAIT = 2000, MAX_BUDGET = 60000, USER_MAPS = 8, BATCH = 8, TABLE = 16 };
+enum { MAX_WAIT = 2000, GIVES_UP = 200, MAX_BUDGET = 60000, USER_MAPS = 8, BATCH = 8, TABLE = 16 };
 
 /// Folds a number into the digest of an agent's first calls (FNV-1a, a word at a time).
 static void digest(struct player *player, uint64_t number)
@@ -36,8 +36,11 @@ int64_t chaos_call(struct player *player, uint64_t number, uint64_t a0, uint64_t
     }
     digest(player, number);
     digest(player, number == PV_SYS_EVENT_WAIT ? a0 : a0 ^ a1 << 1 ^ a2 << 2);
-    const int64_t result = pv_syscall(number, a0, a1, a2, a3, a4);
-    player->calls++;
+    int64_t result;
+    do { // what is not finished is mostly finished, but sometimes left as it is
+        result = pv_syscall(number, a0, a1, a2, a3, a4);
+        player->calls++;
+    } while (result == PV_ERR_AGAIN && !random_chance(&player->random, GIVES_UP));
     player->quota += result == PV_ERR_QUOTA;
     return result;
 }

@@ -19,23 +19,33 @@ static inline int64_t pv_space_create(void)
     return pv_syscall(PV_SYS_SPACE_CREATE, 0, 0, 0, 0, 0);
 }
 
+/// A system call that does a part of its work and answers PV_ERR_AGAIN, until all is done.
+static inline int64_t pv_syscall_whole(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
+{
+    int64_t result;
+    do {
+        result = pv_syscall(number, a0, a1, a2, a3, a4);
+    } while (result == PV_ERR_AGAIN);
+    return result;
+}
+
 /// Maps `bytes` of the pool from `pool_offset` on at guest-physical address `gpa`; all three are multiples of 4 KiB.
 static inline int64_t pv_space_map(uint64_t space, uint64_t gpa, uint64_t pool_offset, uint64_t bytes,
                                    enum pv_access access, enum pv_memory_type type)
 {
-    return pv_syscall(PV_SYS_SPACE_MAP, space, gpa, pool_offset, bytes, (uint64_t)access | (uint64_t)type << 8);
+    return pv_syscall_whole(PV_SYS_SPACE_MAP, space, gpa, pool_offset, bytes, (uint64_t)access | (uint64_t)type << 8);
 }
 
 /// Unmaps whatever is mapped in a range. When it returns no core reaches the memory through this space any more.
 static inline int64_t pv_space_unmap(uint64_t space, uint64_t gpa, uint64_t bytes)
 {
-    return pv_syscall(PV_SYS_SPACE_UNMAP, space, gpa, bytes, 0, 0);
+    return pv_syscall_whole(PV_SYS_SPACE_UNMAP, space, gpa, bytes, 0, 0);
 }
 
 /// Removes a space that no vcpu uses.
 static inline int64_t pv_space_destroy(uint64_t space)
 {
-    return pv_syscall(PV_SYS_SPACE_DESTROY, space, 0, 0, 0, 0);
+    return pv_syscall_whole(PV_SYS_SPACE_DESTROY, space, 0, 0, 0, 0);
 }
 
 /// A new vcpu on this agent's core, with its state page at a pool offset; returns its number. `registers`: another
