@@ -172,7 +172,7 @@ static void print_summary(const struct options *options)
     uint64_t kilobytes = 0;
 
     for (uint32_t i = 0; i < config.personality_count; i++)
-        kilobytes += (config.personalities[i].memory + config.personalities[i].quota) / 1024;
+        kilobytes += (config.personalities[i].memory + config_quota(&config.personalities[i])) / 1024;
     printf("%s: right: %u %s, %u %s, %lluK of memory\n", options->file, config.personality_count,
            config.personality_count == 1 ? "personality" : "personalities", config.file_count,
            config.file_count == 1 ? "file" : "files", (unsigned long long)kilobytes);

@@ -30,9 +30,17 @@ static void init_personality(struct config_personality *p, const char *name, str
     p->cores = UINT64_MAX;
     p->all_cores = true;
     p->weight = CONFIG_WEIGHT_DEFAULT;
-    p->quota = CONFIG_QUOTA_DEFAULT;
     // Until the block says better: what is found wrong with a default is shown at the personality's name.
     p->place = p->image_place = p->cores_place = p->memory_place = place;
+}
+
+uint64_t config_quota(const struct config_personality *p)
+{
+    const uint64_t page = 4096;
+
+    if (p->quota != 0)
+        return p->quota;
+    return (CONFIG_QUOTA_BASE + p->memory / CONFIG_QUOTA_SHARE + page - 1) / page * page;
 }
 
 /// Reads what ends a statement. A '}' may follow it in the same line and is left for the block.

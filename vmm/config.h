@@ -15,7 +15,7 @@
  *       image   FILE               # required
  *       cores   0-3,5 | all        # default all
  *       memory  64M                # required; the pool (K, M or G)
- *       quota   1M                 # kernel memory; default CONFIG_QUOTA_DEFAULT
+ *       quota   2M                 # kernel memory; default: CONFIG_QUOTA_BASE and 1/CONFIG_QUOTA_SHARE of the memory
  *       weight  100                # 1 to 10000; default 100
  *       debug   yes | no | baseline  # default no; at most one personality may have it
  *       args    "text"             # default ""; \" and \\ inside
@@ -45,7 +45,10 @@ enum {
     CONFIG_MAX_GRANTS = 16, ///< of each kind, a personality
     CONFIG_WEIGHT_DEFAULT = 100,
     CONFIG_WEIGHT_MAX = 10000,
-    CONFIG_QUOTA_DEFAULT = 1 << 20,
+    CONFIG_QUOTA_BASE = 1 << 20, ///< where the configuration gives no quota
+    /// And of the pool. Where guests can have 4-KiB pages only, their tables take 1/512 of the memory that they map:
+    /// so all of the pool can be mapped twice.
+    CONFIG_QUOTA_SHARE = 256,
     CONFIG_SLICE_DEFAULT_US = 1000,
 };
 
@@ -78,7 +81,7 @@ struct config_personality {
     bool baseline; ///< only with debug: may measure the switch that leaves VMX operation (vmm/baseline.h)
     uint32_t weight;
     uint64_t memory; ///< bytes, a multiple of 4 KiB
-    uint64_t quota;  ///< bytes, a multiple of 4 KiB
+    uint64_t quota;  ///< bytes, a multiple of 4 KiB; 0: not given, see config_quota
     uint32_t msr_grant_count, io_grant_count;
     struct config_grant msr_grants[CONFIG_MAX_GRANTS], io_grants[CONFIG_MAX_GRANTS];
     uint32_t module_count;
@@ -121,6 +124,9 @@ bool config_parse(struct config *config, const char *file, const char *text, siz
 /// spaces: tiny.args="a b"), slice=VALUE, policy=VALUE and timer=VALUE; words of another form are left to config_option. On an error
 /// ("command line:1:COLUMN: ...") *config is unchanged.
 bool config_override(struct config *config, const char *cmdline, struct config_error *error);
+
+/// Bytes of kernel memory for a personality: a multiple of 4 KiB.
+uint64_t config_quota(const struct config_personality *p);
 
 /// Value of the word KEY=VALUE on a command line, copied with NUL. False when absent or too long for the buffer.
 bool config_option(const char *cmdline, const char *key, char *value, size_t size);

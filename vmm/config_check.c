@@ -54,15 +54,16 @@ static bool check_memory(struct check *check, const struct config_personality *p
     uint64_t left = all > check->memory_taken ? all - check->memory_taken : 0;
     char memory[CONFIG_SIZE_TEXT], quota[CONFIG_SIZE_TEXT], rest[CONFIG_SIZE_TEXT];
     char total[CONFIG_SIZE_TEXT], taken[CONFIG_SIZE_TEXT];
+    uint64_t bytes = p->memory + config_quota(p);
 
-    if (all != 0 && p->memory + p->quota > left)
+    if (all != 0 && bytes > left)
         return config_report(check->error, check->file, p->memory_place,
                              "found memory %s and quota %s for '%s', expected at most %s in sum: of the machine's %s, "
                              "the personalities before it take %s",
-                             config_size_text(memory, p->memory), config_size_text(quota, p->quota), p->name,
+                             config_size_text(memory, p->memory), config_size_text(quota, config_quota(p)), p->name,
                              config_size_text(rest, left), config_size_text(total, all),
                              config_size_text(taken, check->memory_taken));
-    check->memory_taken += p->memory + p->quota;
+    check->memory_taken += bytes;
     return true;
 }
 

@@ -71,13 +71,14 @@ static bool create_memory(struct personality *p)
     const struct config_personality *config = p->config;
     p->memory_size = config->memory;
     p->memory = boot_memory(p, config->memory, PAGE_SIZE_2M, PV_MEMORY_POOL);
-    uint64_t quota = p->memory ? boot_memory(p, config->quota, PAGE_SIZE, PV_MEMORY_QUOTA) : 0;
+    uint64_t size = config_quota(config);
+    uint64_t quota = p->memory ? boot_memory(p, size, PAGE_SIZE, PV_MEMORY_QUOTA) : 0;
     if (!quota) {
         pv_snprintf(p->why, sizeof(p->why), "there is no contiguous piece of %lu KiB of memory for it",
-                    (p->memory ? config->quota : config->memory) >> 10);
+                    (p->memory ? size : config->memory) >> 10);
         return false;
     }
-    quota_init(&p->quota, quota, config->quota, phys_to_virt(quota));
+    quota_init(&p->quota, quota, size, phys_to_virt(quota));
     return true;
 }
 

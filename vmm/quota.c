@@ -36,6 +36,7 @@ void quota_reset(struct quota *quota)
     quota->free_list = 0;
     quota->used = 0;
     quota->reserved = 0;
+    quota->told = false;
 }
 
 /// Any page that is not in use, also one that was set aside.

@@ -15,6 +15,7 @@ struct quota {
     uint64_t free_list; ///< physical address of the first returned page, or 0
     uint64_t used;      ///< bytes in use
     uint64_t reserved;  ///< bytes set aside, of those that are not in use
+    bool told;          ///< the log has a line about its end; the owner's business
     uint8_t *window;    ///< where the range is mapped: window[i] is physical base + i
 };
 

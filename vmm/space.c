@@ -11,6 +11,7 @@
 #include "arch/x86/vmx/caps.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "arch/x86/vmx/vmx.h"
+#include "vmm/log.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/vcpu.h"
@@ -201,6 +202,19 @@ static int64_t step_change(struct space *space, const struct ept_pages *pages)
     return result;
 }
 
+/// Once in a personality's life the log says what to do about a quota that is used up.
+static void tell_quota(struct personality *p)
+{
+    if (!p->quota.told) {
+        p->quota.told = true;
+        log_line("%s: its kernel memory, %luK, does not suffice for the tables of its spaces: give it a larger 'quota' "
+                 "in the "
+                 "configuration; 1G of guest memory takes 2M of it%s",
+                 p->config->name, p->quota.size >> 10,
+                 large_pages_may_execute ? ", unless large pages can map it" : " on this processor");
+    }
+}
+
 /// Another agent is at work on the space: the rest of the slice is of no use to this one.
 static int64_t let_others(struct regs *regs)
 {
@@ -245,6 +259,9 @@ int64_t space_map(struct regs *regs, uint64_t number, uint64_t gpa, uint64_t off
     int64_t result = space ? map(space, agent, call) : PV_ERR_NOT_FOUND;
     bool busy = result == PV_ERR_AGAIN && space->change.agent != agent;
     lock_drop(&p->lock);
+    if (result == PV_ERR_QUOTA) {
+        tell_quota(p);
+    }
     return busy ? let_others(regs) : result;
 }
 

@@ -103,7 +103,7 @@ static void check_config(void)
         check_listed(p->image);
         check(p->cores != 0 && (!p->all_cores || p->cores == UINT64_MAX));
         check(p->weight >= 1 && p->weight <= CONFIG_WEIGHT_MAX);
-        check(p->memory != 0 && p->memory % 4096 == 0 && p->quota != 0 && p->quota % 4096 == 0);
+        check(p->memory != 0 && p->memory % 4096 == 0 && config_quota(p) != 0 && config_quota(p) % 4096 == 0);
         check(p->module_count <= PV_MAX_MODULES);
         for (uint32_t m = 0; m < p->module_count; m++) {
             check_string(p->modules[m].name, 1, PV_NAME_SIZE - 1);

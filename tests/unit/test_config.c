@@ -75,7 +75,8 @@ static void has_defaults(void **state)
     assert_true(p->all_cores);
     assert_true(p->cores == UINT64_MAX);
     assert_int_equal(p->weight, CONFIG_WEIGHT_DEFAULT);
-    assert_int_equal(p->quota, CONFIG_QUOTA_DEFAULT);
+    assert_int_equal(p->quota, 0); // not given
+    assert_int_equal(config_quota(p), (1 << 20) + 4096);
     assert_false(p->debug);
     assert_string_equal(p->args, "");
     assert_int_equal(p->module_count, 0);

@@ -49,21 +49,21 @@ static void lists_the_most_scattered_cores(void **state)
 
 static void checks_memory(void **state)
 {
-    const uint64_t all = (64 + 1 + 32 + 1 + 3) * UINT64_C(1048576) + 512 * 1024;
+    const uint64_t all = (64 + 1 + 32 + 1 + 3) * UINT64_C(1048576) + (256 + 128 + 512) * 1024;
 
     (void)state;
     assert_true(check((struct config_machine){.memory = all}));
     assert_false(check((struct config_machine){.memory = all - 4096}));
     assert_string_equal(error.message,
                         "p.cfg:4:48: found memory 3M and quota 512K for 'c', expected at most 3580K in sum: "
-                        "of the machine's 103932K, the personalities before it take 98M");
+                        "of the machine's 104316K, the personalities before it take 100736K");
     assert_false(check((struct config_machine){.memory = 96 << 20}));
     assert_string_equal(error.message,
-                        "p.cfg:2:37: found memory 32M and quota 1M for 'b', expected at most 31M in sum: of "
-                        "the machine's 96M, the personalities before it take 65M");
+                        "p.cfg:2:37: found memory 32M and quota 1152K for 'b', expected at most 31488K in sum: of "
+                        "the machine's 96M, the personalities before it take 66816K");
     assert_false(check((struct config_machine){.memory = 1}));
     assert_string_equal(error.message,
-                        "p.cfg:1:48: found memory 64M and quota 1M for 'a', expected at most 1 in sum: of "
+                        "p.cfg:1:48: found memory 64M and quota 1280K for 'a', expected at most 1 in sum: of "
                         "the machine's 1, the personalities before it take 0");
 }
 

@@ -227,7 +227,7 @@ static void check_result(bool good)
         assert_in_range(strlen(p->image), 1, PV_FILE_SIZE - 1);
         assert_in_range(p->weight, 1, CONFIG_WEIGHT_MAX);
         assert_true(p->memory != 0 && p->memory % 4096 == 0);
-        assert_true(p->quota != 0 && p->quota % 4096 == 0);
+        assert_true(config_quota(p) != 0 && config_quota(p) % 4096 == 0);
         assert_true(p->cores != 0);
         assert_true(p->msr_grant_count <= CONFIG_MAX_GRANTS && p->io_grant_count <= CONFIG_MAX_GRANTS);
     }

@@ -43,6 +43,24 @@ static void refuse(const char *cmdline, const char *message)
     assert_memory_equal(before.slots, config.slots, config.slot_count * sizeof(config.slots[0]));
 }
 
+/// A quota that is not given goes with the memory; one that is does not.
+static void memory_brings_quota(void **state)
+{
+    const struct config_personality *p = &config.personalities[1];
+
+    (void)state;
+    override("tiny.memory=1G");
+    assert_true(config_quota(p) == (p->quota != 0 ? p->quota : 5 << 20));
+    override("tiny.quota=8K tiny.memory=2G");
+    assert_true(config_quota(p) == 8 << 10);
+    accept_text("personality a { image x; memory 1G }\npersonality b { image x; memory 1G; quota 64K }");
+    assert_true(config_quota(&config.personalities[0]) == 5 << 20);
+    assert_true(config_quota(&config.personalities[1]) == 64 << 10);
+    override("a.memory=257M b.memory=2G");
+    assert_true(config_quota(&config.personalities[0]) == (1 << 20) + 0x101000);
+    assert_true(config_quota(&config.personalities[1]) == 64 << 10);
+}
+
 static void changes_every_key(void **state)
 {
     const struct config_personality *p = &config.personalities[1];
@@ -330,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup(refuses_too_many_modules, parse_base),
         cmocka_unit_test_setup(refuses_more_text_than_there_is_room_for, parse_base),
         cmocka_unit_test_setup(uses_the_room_for_strings_to_the_last_byte, parse_base),
+        cmocka_unit_test(memory_brings_quota),
         cmocka_unit_test(finds_options),
         cmocka_unit_test(misses_options),
     };
