@@ -137,6 +137,21 @@ static void test_update_interrupt(void **state)
     assert_int_equal(rtc_deadline(&rtc), 2000000);
 }
 
+/// While the time is being set nothing is updated, so nothing interrupts.
+static void test_set_bit(void **state)
+{
+    (void)state;
+    struct rtc rtc = new_rtc(0);
+    set(&rtc, 11, 0xb2, 0);                   // SET, alarm, update
+    assert_int_equal(get(&rtc, 11, 0), 0xa2); // SET ends the update interrupt
+    assert_true(rtc_deadline(&rtc) == DEV_NEVER);
+    rtc_advance(&rtc, 100 * (uint64_t)HZ);
+    assert_false(irq);
+    set(&rtc, 11, 0x12, 100 * (uint64_t)HZ + 5);
+    assert_int_equal(rtc_deadline(&rtc), 101 * (uint64_t)HZ);
+    assert_false(irq);
+}
+
 static void test_alarm(void **state)
 {
     (void)state;
@@ -373,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_update_flag),
         cmocka_unit_test(test_update_interrupt),
         cmocka_unit_test(test_alarm),
+        cmocka_unit_test(test_set_bit),
         cmocka_unit_test(test_periodic),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_host_bridge),

@@ -102,12 +102,13 @@ static void update(struct rtc *rtc)
     dev_line_set(&rtc->interrupt, (rtc->flags & rtc->ram[B] & (B_PERIODIC | B_ALARM | B_UPDATE)) != 0);
 }
 
-static bool alarm_matches(const struct rtc *rtc, const struct date *d)
+/// Whether an alarm is set for a second of the day.
+static bool alarm_matches(const struct rtc *rtc, uint32_t second)
 {
     const uint8_t *ram = rtc->ram;
-    return (ram[SECONDS_ALARM] >= ANY || decode(rtc, ram[SECONDS_ALARM]) == d->second) &&
-           (ram[MINUTES_ALARM] >= ANY || decode(rtc, ram[MINUTES_ALARM]) == d->minute) &&
-           (ram[HOURS_ALARM] >= ANY || decode_hour(rtc, ram[HOURS_ALARM]) == d->hour);
+    return (ram[SECONDS_ALARM] >= ANY || decode(rtc, ram[SECONDS_ALARM]) == second % 60) &&
+           (ram[MINUTES_ALARM] >= ANY || decode(rtc, ram[MINUTES_ALARM]) == second / 60 % 60) &&
+           (ram[HOURS_ALARM] >= ANY || decode_hour(rtc, ram[HOURS_ALARM]) == second / 3600);
 }
 
 /// Seconds that passed unseen are looked at up to a day back, in which each alarm comes once.
@@ -116,17 +117,17 @@ static void pass_seconds(struct rtc *rtc, uint64_t second, uint64_t now)
     const uint64_t passed = second - rtc->second, today = now_seconds(rtc, now);
     rtc->second = second;
     rtc->flags |= B_UPDATE;
-    for (uint64_t i = 0; i < passed && i < DAY_SECONDS && i <= today && (rtc->flags & B_ALARM) == 0; i++) {
-        const struct date d = date_of(today - i);
-        if (alarm_matches(rtc, &d))
+    for (uint64_t i = 0; i < passed && i < DAY_SECONDS && i <= today && (rtc->flags & B_ALARM) == 0; i++)
+        if (alarm_matches(rtc, (uint32_t)((today - i) % DAY_SECONDS)))
             rtc->flags |= B_ALARM;
-    }
 }
 
 void rtc_advance(struct rtc *rtc, uint64_t now)
 {
     const uint64_t clock = cycles(rtc, now), second = clock / CLOCK_HZ, every = period_cycles(rtc);
-    if (second != rtc->second && (rtc->ram[B] & B_SET) == 0)
+    if ((rtc->ram[B] & B_SET) != 0)
+        rtc->second = second; // no updates, so neither their flag nor an alarm
+    else if (second != rtc->second)
         pass_seconds(rtc, second, now);
     if (every != 0 && clock / every != rtc->period) {
         rtc->period = clock / every;
@@ -138,7 +139,7 @@ void rtc_advance(struct rtc *rtc, uint64_t now)
 uint64_t rtc_deadline(const struct rtc *rtc)
 {
     uint64_t next = DEV_NEVER;
-    if ((rtc->ram[B] & (B_ALARM | B_UPDATE)) != 0)
+    if ((rtc->ram[B] & (B_ALARM | B_UPDATE)) != 0 && (rtc->ram[B] & B_SET) == 0)
         next = (rtc->second + 1) * CLOCK_HZ;
     if ((rtc->ram[B] & B_PERIODIC) != 0 && period_cycles(rtc) != 0) {
         const uint64_t tick = (rtc->period + 1) * period_cycles(rtc);
@@ -253,7 +254,8 @@ void rtc_write(struct rtc *rtc, uint16_t port, uint8_t value, uint64_t now)
         const uint64_t every = period_cycles(rtc);
         rtc->period = every != 0 ? cycles(rtc, now) / every : 0;
     } else if (rtc->index != C && rtc->index != D) {
-        rtc->ram[rtc->index] = value;
+        const bool stops = rtc->index == B && (value & B_SET) != 0;
+        rtc->ram[rtc->index] = stops ? value & (uint8_t)~B_UPDATE : value;
     }
     update(rtc);
 }
