@@ -57,34 +57,33 @@ static struct pv_guest_memory some_memory(void)
 
 // ---- the pool ----
 
-static void allocates_from_the_beginning(void **unused)
+static void allocates_pages_from_the_end(void **unused)
 {
     (void)unused;
     const uint64_t first = pv_pool_alloc(1, PV_PAGE_SIZE);
-    assert_int_equal(pv_pool_alloc(PV_PAGE_SIZE + 1, PV_PAGE_SIZE), first + PV_PAGE_SIZE);
-    assert_int_equal(pv_pool_alloc(1, PV_PAGE_SIZE), first + 3 * PV_PAGE_SIZE);
+    assert_int_equal(pv_pool_alloc(PV_PAGE_SIZE + 1, PV_PAGE_SIZE), first - 2 * PV_PAGE_SIZE);
+    assert_int_equal(pv_pool_alloc(1, PV_PAGE_SIZE), first - 3 * PV_PAGE_SIZE);
 }
 
 static void aligns_and_clears(void **unused)
 {
     (void)unused;
-    memset(pv_pool_pointer(POOL - (16 << 20)), 0xff, 16 << 20);
+    memset(pv_pool_pointer(0), 0xff, 16 << 20);
     const uint64_t offset = pv_pool_alloc(PV_LARGE_PAGE_SIZE, PV_LARGE_PAGE_SIZE);
     const unsigned char *bytes = pv_pool_pointer(offset);
     assert_int_equal(offset % PV_LARGE_PAGE_SIZE, 0);
     assert_int_equal(bytes[0] | bytes[PV_LARGE_PAGE_SIZE - 1], 0);
-    assert_int_equal(bytes[-1], 0xff);
+    assert_int_equal(bytes[PV_LARGE_PAGE_SIZE], 0xff);
 }
 
-/// From the end, where single pages do not get between them.
 static void large_pages_lose_nothing_to_single_ones(void **unused)
 {
     (void)unused;
     const uint64_t first = pv_pool_alloc(PV_LARGE_PAGE_SIZE, PV_LARGE_PAGE_SIZE);
     const uint64_t page = pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE);
-    assert_true(page < first);
-    assert_int_equal(pv_pool_alloc(PV_LARGE_PAGE_SIZE, PV_LARGE_PAGE_SIZE), first - PV_LARGE_PAGE_SIZE);
-    assert_int_equal(pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE), page + PV_PAGE_SIZE);
+    assert_true(page > first);
+    assert_int_equal(pv_pool_alloc(PV_LARGE_PAGE_SIZE, PV_LARGE_PAGE_SIZE), first + PV_LARGE_PAGE_SIZE);
+    assert_int_equal(pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE), page - PV_PAGE_SIZE);
 }
 
 static void ends_with_the_pool(void **unused)
@@ -95,7 +94,7 @@ static void ends_with_the_pool(void **unused)
     assert_true(pv_pool_alloc(POOL, PV_PAGE_SIZE) == PV_POOL_FULL); // the tests before have taken some
     const uint64_t before = pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE);
     assert_true(pv_pool_alloc(POOL, PV_LARGE_PAGE_SIZE) == PV_POOL_FULL);
-    assert_int_equal(pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE), before + PV_PAGE_SIZE); // nothing was lost
+    assert_int_equal(pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE), before - PV_PAGE_SIZE); // nothing was lost
 }
 
 static void makes_guests(void **unused)
@@ -357,7 +356,7 @@ static void starts_in_64_bits(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(allocates_from_the_beginning, clear_state),
+        cmocka_unit_test_setup(allocates_pages_from_the_end, clear_state),
         cmocka_unit_test_setup(aligns_and_clears, clear_state),
         cmocka_unit_test_setup(large_pages_lose_nothing_to_single_ones, clear_state),
         cmocka_unit_test_setup(ends_with_the_pool, clear_state),

@@ -22,26 +22,26 @@ void pv_zero_pages(void *pages, uint64_t bytes)
     __asm__ volatile("rep stosq" : "+D"(pages), "+c"(words) : "a"(UINT64_C(0)) : "memory");
 }
 
-/// How much of the pool is handed out: pages below (low half), pages at the end (high half).
+/// How much of the pool is handed out: pages at its beginning (low half), pages at its end (high half).
 static _Atomic uint64_t handed_out;
 
 enum { PAGES_BITS = 32 };
 
-/// Where `pages` would come to lie, with `taken` handed out: at the end when they are aligned to more than a page, so that
-/// nothing is lost between them and single pages. Updates `taken`. PV_POOL_FULL: no room.
+/// Where `pages` would come to lie, with `taken` handed out: at the beginning when they are aligned to more than a page, as the
+/// beginning is; else at the end, so that nothing is lost between large ones. Updates `taken`. PV_POOL_FULL: no room.
 static uint64_t place(uint64_t pool_pages, uint64_t pages, uint64_t alignment, uint64_t *taken)
 {
-    const uint64_t low = (uint32_t)*taken, end = pool_pages - (*taken >> PAGES_BITS);
-    if (pages > end - low)
-        return PV_POOL_FULL;
+    const uint64_t low = (uint32_t)*taken, high = *taken >> PAGES_BITS, end = pool_pages - high;
     if (alignment == 1) {
-        *taken += pages;
-        return low;
+        if (pages > end - low)
+            return PV_POOL_FULL;
+        *taken = low | (high + pages) << PAGES_BITS;
+        return end - pages;
     }
-    const uint64_t start = (end - pages) & ~(alignment - 1);
-    if (start < low)
+    const uint64_t start = (low + alignment - 1) & ~(alignment - 1);
+    if (start > end || pages > end - start)
         return PV_POOL_FULL;
-    *taken = low | (pool_pages - start) << PAGES_BITS;
+    *taken = (start + pages) | high << PAGES_BITS;
     return start;
 }
 
