@@ -2,6 +2,10 @@
 # $(BUILD)/guests/. Not part of `all`: the first time it downloads two packages (tools/fetch-linux).
 LINUX_KERNEL := $(BUILD)/guests/vmlinuz
 LINUX_INITRAMFS := $(BUILD)/guests/initramfs.cpio
+# Debian builds virtio's drivers as modules. The guest's init loads them in the order of their names, hence the numbers.
+LINUX_MODULES := 1:virtio/virtio_ring 2:virtio/virtio 3:virtio/virtio_pci_modern_dev 3:virtio/virtio_pci_legacy_dev \
+    4:virtio/virtio_pci 5:block/virtio_blk
+linux_module = $(LINUX)/modules/kernel/drivers/$(2).ko:lib/modules/$(1)-$(notdir $(2)).ko
 .PHONY: linux-guest linux-images run-linux linux-test
 linux-guest:
 	@tools/fetch-linux
@@ -10,9 +14,10 @@ ifdef LINUX
 $(LINUX_KERNEL): $(LINUX)/vmlinuz
 	@mkdir -p $(@D)
 	$(call say,COPY,$@)cp $< $@
-$(LINUX_INITRAMFS): $(LINUX)/busybox guests/linux/init guests/linux/mkinitramfs
+$(LINUX_INITRAMFS): $(LINUX)/busybox guests/linux/init guests/linux/mkinitramfs guests/linux/linux.mk
 	@mkdir -p $(@D)
-	$(call say,CPIO,$@)guests/linux/mkinitramfs -o $@ --busybox $< --init guests/linux/init
+	$(call say,CPIO,$@)guests/linux/mkinitramfs -o $@ --busybox $< --init guests/linux/init \
+	    $(foreach m,$(LINUX_MODULES),$(call linux_module,$(firstword $(subst :, ,$(m))),$(lastword $(subst :, ,$(m)))))
 endif
 
 # The same images as Polyvisor's own, with a Linux guest.

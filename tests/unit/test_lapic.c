@@ -456,6 +456,36 @@ static void test_level(void **state)
     take(&lapics[1], 0x49);
 }
 
+/* ---- messages of devices ---- */
+
+/// SDM Vol. 3A 11.11.1 and 11.11.2.
+static void test_messages(void **state)
+{
+    (void)state;
+    apic_deliver_msi(&bus, 0xfee02000, 0x4051); // to 2, by its number
+    take(&lapics[2], 0x51);
+    lapic_write(&lapics[2], EOI, 0, 0);
+    apic_deliver_msi(&bus, 0xfeeff000, 0x52); // to all
+    for (uint32_t i = 0; i < CPUS; i++)
+        take(&lapics[i], 0x52);
+    for (uint32_t i = 0; i < CPUS; i++) {
+        lapic_write(&lapics[i], EOI, 0, 0);
+        lapic_write(&lapics[i], LDR, UINT32_C(1) << (24 + i), 0);
+    }
+    apic_deliver_msi(&bus, 0xfee06004, 0x53); // logical: to 1 and 2
+    take(&lapics[1], 0x53);
+    take(&lapics[2], 0x53);
+    apic_deliver_msi(&bus, 0xfee0e00c, 0x54); // to one of 1, 2 and 3, of which 3 is the least busy
+    take(&lapics[3], 0x54);
+    for (uint32_t i = 0; i < CPUS - 1; i++)
+        assert_int_equal(lapic_next(&lapics[i]), LAPIC_NONE);
+    apic_deliver_msi(&bus, 0xfee00000, 0x0400);
+    assert_true(lapics[0].nmi);
+    apic_deliver_msi(&bus, 0xfed00000, 0x55); // no local APIC's
+    apic_deliver_msi(&bus, UINT64_C(0x1fee00000), 0x55);
+    assert_int_equal(lapic_next(&lapics[0]), LAPIC_NONE);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -463,7 +493,7 @@ int main(void)
         T(test_after_reset),      T(test_priorities), T(test_all_vectors),     T(test_errors),   T(test_mode_changes),
         T(test_x2apic_registers), T(test_one_shot),   T(test_divisors),        T(test_periodic), T(test_tsc_deadline),
         T(test_destinations),     T(test_logical),    T(test_lowest_priority), T(test_start_up), T(test_virtual_wire),
-        T(test_ioapic_registers), T(test_edge),       T(test_level),
+        T(test_ioapic_registers), T(test_edge),       T(test_level),           T(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,11 @@
 // links: vmm/personalities/lib/devices/acpi_tables.c vmm/personalities/lib/devices/lapic.c
 // links: vmm/personalities/lib/devices/lapic_timer.c vmm/personalities/lib/devices/apic_bus.c
 // links: vmm/personalities/lib/devices/ioapic.c vmm/personalities/lib/devices/instruction.c
-// links: vmm/personalities/lib/devices/page_walk.c
+// links: vmm/personalities/lib/devices/page_walk.c vmm/personalities/lib/devices/pci_function.c
+// links: vmm/personalities/linux/virtio_devices.c vmm/personalities/linux/options.c
+// links: vmm/personalities/lib/devices/virtio_pci.c vmm/personalities/lib/devices/virtio.c
+// links: vmm/personalities/lib/devices/virtqueue.c vmm/personalities/lib/devices/msix.c
+// links: vmm/personalities/lib/devices/virtio_blk.c vmm/personalities/lib/devices/overlay.c
 #define _GNU_SOURCE // MAP_FIXED_NOREPLACE
 #include <setjmp.h>
 #include <stdarg.h>

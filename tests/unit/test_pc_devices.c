@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The smaller devices of lib/devices: clock, PCI configuration space, ACPI's fixed hardware and tables.
-// links: vmm/personalities/lib/devices/rtc.c vmm/personalities/lib/devices/pci.c
+// links: vmm/personalities/lib/devices/rtc.c vmm/personalities/lib/devices/pci.c vmm/personalities/lib/devices/pci_function.c
 // links: vmm/personalities/lib/devices/acpi_pm.c vmm/personalities/lib/devices/acpi_tables.c
 #define _POSIX_C_SOURCE 200809L // gmtime_r
 #include <setjmp.h>
@@ -211,7 +211,7 @@ static void test_host_bridge(void **state)
 {
     (void)state;
     struct pci pci;
-    pci_init(&pci);
+    pci_init(&pci, (struct dev_line){0});
     assert_int_equal(pci_read(&pci, 0xcfc, 4), UINT32_MAX); // not enabled
     pci_write(&pci, 0xcf8, 4, 0x80000000);
     assert_int_equal(pci_read(&pci, 0xcf8, 4), 0x80000000);
@@ -246,7 +246,7 @@ static void test_writable_bits(void **state)
     (void)state;
     struct pci pci;
     struct pci_function f = {.changed = changed};
-    pci_init(&pci);
+    pci_init(&pci, (struct dev_line){0});
     pci.devices[3] = &f;
     memset(f.config + 0x10, 0x01, 4);
     f.writable[0x11] = 0xf0;

@@ -4,6 +4,10 @@ DefinitionBlock ("", "DSDT", 2, "POLYVI", "POLYVISR", 1)
 {
     Name (\_S5, Package () { 5, 5, 0, 0 })
 
+    // Which interrupt controllers the system uses: 0 is the PIC.
+    Name (PICM, 0)
+    Method (\_PIC, 1) { PICM = Arg0 }
+
     Scope (\_SB)
     {
         Device (PCI0)
@@ -19,6 +23,33 @@ DefinitionBlock ("", "DSDT", 2, "POLYVI", "POLYVISR", 1)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0, 0xC0000000, 0xFEBFFFFF, 0, 0x3EC00000)
             })
+
+            // INTA of devices 1 to 7: inputs of the I/O APIC, or of the PIC.
+            Name (APIR, Package ()
+            {
+                Package () { 0x0001FFFF, 0, 0, 17 },
+                Package () { 0x0002FFFF, 0, 0, 18 },
+                Package () { 0x0003FFFF, 0, 0, 19 },
+                Package () { 0x0004FFFF, 0, 0, 20 },
+                Package () { 0x0005FFFF, 0, 0, 21 },
+                Package () { 0x0006FFFF, 0, 0, 22 },
+                Package () { 0x0007FFFF, 0, 0, 23 }
+            })
+            Name (PICR, Package ()
+            {
+                Package () { 0x0001FFFF, 0, 0, 11 },
+                Package () { 0x0002FFFF, 0, 0, 10 },
+                Package () { 0x0003FFFF, 0, 0, 11 },
+                Package () { 0x0004FFFF, 0, 0, 10 },
+                Package () { 0x0005FFFF, 0, 0, 11 },
+                Package () { 0x0006FFFF, 0, 0, 10 },
+                Package () { 0x0007FFFF, 0, 0, 11 }
+            })
+            Method (_PRT, 0)
+            {
+                If (PICM) { Return (APIR) }
+                Return (PICR)
+            }
         }
 
         Device (RTC)

@@ -4,11 +4,13 @@
 #include <polyvisor/string.h>
 
 #include "devices/acpi_tables.h"
+#include "devices/pci_function.h"
 
 enum {
     PIT_IRQ = 0,
     UART_IRQ = 4,
     RTC_IRQ = 8,
+    PCI_LEVELS = 0x0c, // 10 and 11 are PCI's, level-triggered
     PIT_INPUT = 2,
     OVERHEAD = 2 << 20,
     POLLS_PER_SECOND = 50,
@@ -74,6 +76,21 @@ static void set_isa_line(void *context, uint32_t number, bool high)
     ioapic_set_line(&machine.ioapic, number == PIT_IRQ ? PIT_INPUT : number, high);
 }
 
+/// Devices share inputs: one is high as long as any of its devices wants it.
+static void set_pci_pin(void *context, uint32_t device, bool high)
+{
+    (void)context, (void)high;
+    bool ioapic = false, pic = false;
+    for (uint32_t i = 0; i < PCI_DEVICES; i++) {
+        if ((machine.pci.asserted >> i & 1) == 0)
+            continue;
+        ioapic = ioapic || pci_ioapic_input(i) == pci_ioapic_input(device);
+        pic = pic || pci_pic_input(i) == pci_pic_input(device);
+    }
+    ioapic_set_line(&machine.ioapic, pci_ioapic_input(device), ioapic);
+    pic_set_line(&machine.pic, pci_pic_input(device), pic);
+}
+
 /// INTR goes to the first processor.
 static void set_intr(void *context, uint32_t number, bool high)
 {
@@ -116,8 +133,10 @@ static void make_devices(void)
     pic_init(&machine.pic, (struct dev_line){set_intr, NULL, 0});
     pit_init(&machine.pit, hz, (struct dev_line){set_isa_line, NULL, PIT_IRQ});
     uart_init(&machine.uart, send_byte, &machine.console, (struct dev_line){set_isa_line, NULL, UART_IRQ});
-    pci_init(&machine.pci);
+    pci_init(&machine.pci, (struct dev_line){set_pci_pin, NULL, 0});
+    pic_write(&machine.pic, PIC_EDGE_LEVEL_PORT + 1, PCI_LEVELS);
     acpi_pm_init(&machine.pm, hz);
+    virtio_devices_make();
     machine.poll_at = 0;
 }
 
@@ -152,15 +171,18 @@ void machine_poll(uint64_t now)
     rtc_advance(&machine.rtc, now);
     take_input();
     console_flush(&machine.console);
-    const uint64_t pit = pit_deadline(&machine.pit), rtc = rtc_deadline(&machine.rtc);
+    const uint64_t deadlines[] = {pit_deadline(&machine.pit), rtc_deadline(&machine.rtc), virtio_devices_advance(now)};
     const uint64_t console = now + machine.info->tsc_hz / POLLS_PER_SECOND;
-    machine.deadline = pit < rtc ? pit : rtc;
+    machine.deadline = DEV_NEVER;
+    for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
+        if (deadlines[i] < machine.deadline)
+            machine.deadline = deadlines[i];
     machine.poll_at = machine.deadline < console ? machine.deadline : console;
 }
 
 /* ---- the guest's memory ---- */
 
-static const struct pv_module *find_module(const char *name)
+const struct pv_module *machine_module(const char *name)
 {
     for (uint32_t i = 0; i < machine.info->module_count; i++)
         if (strcmp(machine.info->modules[i].name, name) == 0)
@@ -180,9 +202,10 @@ static const char *load(void)
 {
     static char text[sizeof("the file of module 'kernel': ") + BZIMAGE_WHY];
     char why[BZIMAGE_WHY];
-    const struct pv_module *kernel = find_module("kernel"), *initrd = find_module("initrd");
+    const struct pv_module *kernel = machine_module("kernel"), *initrd = machine_module("initrd");
     const uint64_t pool = machine.info->pool_size;
-    const uint64_t ram = pool > OVERHEAD ? (pool - OVERHEAD) & ~(uint64_t)(PV_LARGE_PAGE_SIZE - 1) : 0;
+    const uint64_t overhead = OVERHEAD + virtio_devices_memory();
+    const uint64_t ram = pool > overhead ? (pool - overhead) & ~(uint64_t)(PV_LARGE_PAGE_SIZE - 1) : 0;
     struct bzimage image;
     if (kernel == NULL)
         return "no kernel: the configuration lacks 'module kernel FILE'";
@@ -223,7 +246,8 @@ const char *machine_make(const struct pv_info *info)
     machine.info = info;
     machine.cpu_count = info->agent_count < MAX_CPUS ? info->agent_count : MAX_CPUS;
     rtc_init(&machine.rtc, info->tsc_hz, pv_tsc(), EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
-    return make();
+    const char *wrong = virtio_devices_plan(info);
+    return wrong != NULL ? wrong : make();
 }
 
 const char *machine_await_reset(uint32_t agent)

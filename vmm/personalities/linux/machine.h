@@ -15,6 +15,7 @@
 #include "devices/rtc.h"
 #include "devices/uart.h"
 #include "layout.h"
+#include "virtio_devices.h"
 
 enum { MAX_CPUS = 16 };
 
@@ -31,6 +32,7 @@ struct machine {
     struct pit pit;
     struct rtc rtc;
     struct pci pci;
+    struct virtio_devices virtio;
     struct acpi_pm pm;
     struct ioapic ioapic;
     struct apic_bus bus;
@@ -57,6 +59,9 @@ void machine_unlock(void);
 
 /// Has a processor look at its interrupts and timers, unless it is the one that holds the lock: that does so anyway.
 void machine_wake(uint32_t cpu);
+
+/// A file that the configuration gives, or NULL.
+const struct pv_module *machine_module(const char *name);
 
 /// Ends the personality: power-off, or something that cannot go on.
 void machine_end(int code);

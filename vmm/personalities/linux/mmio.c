@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accesses to guest-physical addresses that are not memory: the registers of the local and the I/O APIC.
+// Accesses to guest-physical addresses that are not memory: the registers of the local and the I/O APIC, and of PCI devices.
 #include "devices/instruction.h"
+#include "devices/pci_function.h"
 #include "machine.h"
 
 enum { EFER_LMA = 1 << 10, ACCESS_CODE_32 = 1 << 14, CR0_PE = 1 };
@@ -30,6 +31,11 @@ static bool fetch(const struct cpu *cpu, struct instruction *instruction)
     return instruction_decode(bytes, available, mode, instruction);
 }
 
+static bool is_apic(uint64_t address)
+{
+    return address - LAPIC_ADDRESS < LAPIC_SIZE || address - IOAPIC_ADDRESS < IOAPIC_SIZE;
+}
+
 static uint32_t read_register(struct cpu *cpu, uint64_t address)
 {
     if (address - LAPIC_ADDRESS < LAPIC_SIZE && lapic_is_memory(&cpu->lapic))
@@ -51,7 +57,10 @@ static void write_register(struct cpu *cpu, uint64_t address, uint32_t value)
 static uint64_t read_any(struct cpu *cpu, uint64_t address, uint32_t size)
 {
     const uint64_t first = address & ~UINT64_C(3);
-    uint64_t value = read_register(cpu, first);
+    uint64_t value;
+    if (!is_apic(address) && pci_memory_read(&machine.pci, address, size, &value))
+        return value;
+    value = read_register(cpu, first);
     if ((address & 3) + size > 4)
         value |= (uint64_t)read_register(cpu, first + 4) << 32;
     return value >> 8 * (address & 3);
@@ -59,6 +68,8 @@ static uint64_t read_any(struct cpu *cpu, uint64_t address, uint32_t size)
 
 static void write_any(struct cpu *cpu, uint64_t address, uint32_t size, uint64_t value)
 {
+    if (!is_apic(address) && pci_memory_write(&machine.pci, address, size, value))
+        return;
     for (uint32_t i = 0; i + 4 <= size; i += 4)
         if (address % 4 == 0)
             write_register(cpu, address + i, (uint32_t)(value >> 8 * i));

@@ -93,6 +93,25 @@ void apic_deliver(struct apic_bus *bus, const struct apic_message *message)
             deliver_to(bus, i, message);
 }
 
+void apic_deliver_msi(struct apic_bus *bus, uint64_t address, uint32_t data)
+{
+    enum { HINT = 1 << 3, DESTINATION_MODE = 1 << 2, LEVEL_TRIGGERED = 1 << 15 };
+    if ((address & ~UINT64_C(0xfffff)) != LAPIC_ADDRESS)
+        return;
+    const uint32_t destination = (uint32_t)(address >> 12 & 0xff);
+    struct apic_message m = {
+        .destination = destination == 0xff ? APIC_BROADCAST : destination,
+        .logical = (address & DESTINATION_MODE) != 0,
+        .level = (data & LEVEL_TRIGGERED) != 0,
+        .vector = (uint8_t)data,
+        .mode = (enum apic_mode)(data >> 8 & 7),
+    };
+    // A redirection hint with a logical destination: to one of those that are meant.
+    if (m.mode == APIC_FIXED && m.logical && (address & HINT) != 0)
+        m.mode = APIC_LOWEST;
+    apic_deliver(bus, &m);
+}
+
 static void deliver_to_others(const struct lapic *sender, const struct apic_message *m)
 {
     struct apic_bus *bus = sender->bus;

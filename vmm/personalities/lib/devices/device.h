@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <polyvisor/string.h>
+
 #define DEV_NEVER UINT64_MAX ///< a deadline that does not come
 
 /// A wire from a device to an input of another one, such as an interrupt request.
@@ -26,6 +28,24 @@ static inline void dev_line_set(const struct dev_line *line, bool high)
 {
     if (line->set != NULL)
         line->set(line->context, line->number, high);
+}
+
+/// The guest's memory, for devices that transfer data themselves. It never moves, and other processors change it meanwhile.
+struct dev_memory {
+    /// Where `size` bytes at a guest-physical address can be accessed; NULL when they are not all the guest's memory.
+    void *(*at)(void *context, uint64_t address, uint64_t size);
+    void *context;
+};
+
+/// Copies between a device and the guest's memory. What was read is read once: the compiler knows that it may have changed.
+static inline void dev_copy(void *to, const void *from, size_t size)
+{
+#ifdef POLYVISOR_HOST // where the address sanitizer shall look on
+    memcpy(to, from, size);
+    __asm__ volatile("" : : : "memory");
+#else
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+#endif
 }
 
 /// value * to / from, rounded down, without overflow on the way; saturates when the result needs more than 64 bits.

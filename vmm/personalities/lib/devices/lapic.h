@@ -78,6 +78,8 @@ void lapic_virtual_wire(struct lapic *lapic);
 
 /// Delivers to whoever is meant.
 void apic_deliver(struct apic_bus *bus, const struct apic_message *message);
+/// The same for a message that a device writes to memory (SDM Vol. 3A 11.11). Other addresses than local APICs' are nobody's.
+void apic_deliver_msi(struct apic_bus *bus, uint64_t address, uint32_t data);
 
 /// An interrupt for this one.
 void lapic_raise(struct lapic *lapic, uint8_t vector, bool level);

@@ -2,14 +2,17 @@
 // Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 (mechanism 1), 6.1 (header).
 #include "devices/pci.h"
 
-enum { VENDOR = 0x00, DEVICE = 0x02, CLASS = 0x0b, VENDOR_INTEL = 0x8086, DEVICE_440FX = 0x1237, CLASS_BRIDGE = 6 };
+#include "devices/pci_function.h"
+
+enum { VENDOR = 0x00, DEVICE = 0x02, COMMAND = 0x04, STATUS = 0x06, CLASS = 0x0b };
+enum { VENDOR_INTEL = 0x8086, DEVICE_440FX = 0x1237, CLASS_BRIDGE = 6 };
 enum { BUS_SHIFT = 16, DEVICE_SHIFT = 11, FUNCTION_SHIFT = 8, REGISTER_MASK = 0xfc };
 #define ADDRESS_ENABLE (UINT32_C(1) << 31)
 #define ADDRESS_WRITABLE UINT32_C(0x80fffffc)
 
-void pci_init(struct pci *pci)
+void pci_init(struct pci *pci, struct dev_line pins)
 {
-    *pci = (struct pci){0};
+    *pci = (struct pci){.pins = pins};
     pci->devices[0] = &pci->bridge;
     pci->bridge.config[VENDOR] = (uint8_t)VENDOR_INTEL;
     pci->bridge.config[VENDOR + 1] = VENDOR_INTEL >> 8;
@@ -42,6 +45,8 @@ uint32_t pci_read(const struct pci *pci, uint16_t port, uint32_t size)
         return ones(size);
     const uint32_t offset = (pci->address & REGISTER_MASK) + (port - PCI_DATA_PORT);
     uint32_t value = 0;
+    if (function->reading != NULL)
+        function->reading(function->context, offset, size);
     for (uint32_t i = 0; i < size && offset + i < PCI_CONFIG; i++)
         value |= (uint32_t)function->config[offset + i] << 8 * i;
     return value;
@@ -60,6 +65,8 @@ void pci_write(struct pci *pci, uint16_t port, uint32_t size, uint32_t value)
         uint8_t *byte = &function->config[offset + i];
         *byte = (uint8_t)((*byte & ~mask) | (value >> 8 * i & mask));
     }
+    if (offset < STATUS && offset + size > COMMAND)
+        pci_function_update(function);
     if (function->changed != NULL)
         function->changed(function->context, offset, size);
 }

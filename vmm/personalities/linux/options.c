@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options.h"
+
+#include <polyvisor/format.h>
+#include <polyvisor/string.h>
+
+static const char prefix[] = "polyvisor.";
+
+/// A number, and K, M or G.
+static bool parse_size(const char *text, size_t length, uint64_t *size)
+{
+    uint64_t value = 0;
+    size_t i = 0;
+    for (; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
+        if (value > (UINT64_C(1) << 52) / 10)
+            return false;
+        value = value * 10 + (uint64_t)(text[i] - '0');
+    }
+    const char unit = i < length ? text[i] : '\0';
+    const uint32_t shift = unit == 'K' ? 10 : unit == 'M' ? 20 : unit == 'G' ? 30 : 0;
+    if (i == 0 || i + (shift != 0) != length || value > UINT64_C(1) << 52 >> shift)
+        return false;
+    *size = value << shift;
+    return true;
+}
+
+static bool is_key(const char *word, size_t length, const char *key)
+{
+    return length >= strlen(key) && strncmp(word, key, strlen(key)) == 0;
+}
+
+/// One word, without the prefix. NULL, or what was expected.
+static const char *take(const char *word, size_t length, struct options *options)
+{
+    static const char overlay[] = "overlay=";
+    if (!is_key(word, length, overlay))
+        return "polyvisor.overlay=SIZE";
+    return parse_size(word + strlen(overlay), length - strlen(overlay), &options->overlay) ? NULL
+                                                                                           : "a size such as 16M";
+}
+
+bool options_parse(const char *args, struct options *options, char *why)
+{
+    *options = (struct options){.overlay = OPTIONS_DEFAULT};
+    for (const char *at = args; *at != '\0';) {
+        size_t length = 0;
+        while (at[length] != '\0' && at[length] != ' ')
+            length++;
+        if (length >= strlen(prefix) && strncmp(at, prefix, strlen(prefix)) == 0) {
+            const char *expected = take(at + strlen(prefix), length - strlen(prefix), options);
+            if (expected != NULL) {
+                pv_snprintf(why, OPTIONS_WHY, "args: found '%.*s', expected %s", (int)(length < 40 ? length : 40), at,
+                            expected);
+                return false;
+            }
+        }
+        at += at[length] == ' ' ? length + 1 : length;
+    }
+    return true;
+}

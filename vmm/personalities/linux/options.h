@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Words of the kernel's command line that are meant for the personality: polyvisor.KEY=VALUE. Linux takes such a word for a
+/// parameter of a module that is not there, and ignores it. Pure; host-tested.
+#ifndef POLYVISOR_LINUX_OPTIONS_H
+#define POLYVISOR_LINUX_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { OPTIONS_WHY = 96 };
+
+/// What the personality's devices shall be.
+struct options {
+    uint64_t overlay; ///< bytes for changed blocks of the disk; OPTIONS_DEFAULT: not said
+};
+#define OPTIONS_DEFAULT UINT64_MAX
+
+/// Reads the words; false: why[OPTIONS_WHY] says which one is wrong.
+bool options_parse(const char *args, struct options *options, char *why);
+
+#endif
