@@ -208,8 +208,7 @@ static void tell_quota(struct personality *p)
     if (!p->quota.told) {
         p->quota.told = true;
         log_line("%s: its kernel memory, %luK, does not suffice for the tables of its spaces: give it a larger 'quota' "
-                 "in the "
-                 "configuration; 1G of guest memory takes 2M of it%s",
+                 "in the configuration; 1G of guest memory takes 2M of it%s",
                  p->config->name, p->quota.size >> 10,
                  large_pages_may_execute ? ", unless large pages can map it" : " on this processor");
     }

@@ -149,7 +149,7 @@ BROKEN_CONFIGS = {
                      "polyvisor.cfg:2:41: found absent cores (2-3) for 'a', expected some of those that run (0-1)"),
     "phantom-core": (MONITOR + A.replace("memory", "cores 2; memory"), "phantom-core=9",
                      "polyvisor.cfg:2:41: found absent cores (2) for 'a', expected some of those that run (0-1)"),
-    "too-much-memory": (MONITOR + A.replace("1M", "100G"), "", "found memory 100G and quota 1M for 'a', expected at most "),
+    "too-much-memory": (MONITOR + A.replace("1M", "100G"), "", "found memory 100G and quota 401M for 'a', expected at most "),
     "weight-0": (MONITOR + "personality b { weight 0 }", "", "found '0', expected a weight from 1 to 10000"),
     "slow-slice": ("slice 5s\n" + MONITOR, "", "polyvisor.cfg:1:7: found '5s', expected a time from 100us to 1s"),
     "long-name": (MONITOR + f"personality {LONG} {{ }}", "",
