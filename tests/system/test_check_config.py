@@ -25,7 +25,7 @@ def check(folder, text, *options):
 
 
 def test_right(folder):
-    status, out, err = check(folder, SOUND, "--cores", "2", "--memory", "5M")
+    status, out, err = check(folder, SOUND, "--cores", "2", "--memory", "6M")
     assert (status, err) == (0, "")
     assert out.endswith("test.cfg: right: 1 personality, 2 files, 5120K of memory\n")
 
@@ -46,7 +46,7 @@ def test_a_config_of_a_megabyte(folder):
 
 @pytest.mark.parametrize("options, message", [
     (["--cores", "1"], "test.cfg:3:9: found absent cores (1) for 'a', expected some of those that run (0)"),
-    (["--memory", "4M"], "test.cfg:4:10: found memory 4M and quota 1M for 'a', expected at most 4M in sum: "
+    (["--memory", "4M"], "test.cfg:4:10: found memory 4M and quota 1040K for 'a', expected at most 4M in sum: "
                          "of the machine's 4M, the personalities before it take 0"),
     (["--cmdline", "quiet a.cores=x"], "command line:1:15: found 'x', expected a core number from 0 to 63 or a range such "
                                        "as 2-5"),
