@@ -27,7 +27,7 @@ def check(folder, text, *options):
 def test_right(folder):
     status, out, err = check(folder, SOUND, "--cores", "2", "--memory", "6M")
     assert (status, err) == (0, "")
-    assert out.endswith("test.cfg: right: 1 personality, 2 files, 5120K of memory\n")
+    assert out.endswith("test.cfg: right: 1 personality, 2 files, 5136K of memory\n")
 
 
 def test_syntax_error(folder):
