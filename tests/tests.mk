@@ -2,7 +2,7 @@
 #
 #   make test     everything, with set-up; ends with the line 'N passed, N failed'
 #   make unit     the cmocka programs            make fuzz     a short run of every fuzzer (FUZZ_SECONDS each)
-#   make lint     format, cppcheck, clang build  make system   boots images in emulators
+#   make lint     format, cppcheck, clang, ABI   make system   boots images in emulators
 #
 # A test program says in its first lines what it is linked with: '// links: vmm/elf.c vmm/lib/*.c'. Several such lines add up.
 FUZZ_SECONDS ?= 10
@@ -66,7 +66,7 @@ endef
 $(foreach t,$(FUZZERS),$(eval $(call FUZZ_RULE,$(t))))
 
 # ---- running them: one driver for all layers ----
-.PHONY: unit fuzz lint system unit-programs fuzz-programs lint-format lint-cppcheck lint-clang
+.PHONY: unit fuzz lint system unit-programs fuzz-programs lint-format lint-cppcheck lint-clang lint-abi
 unit-programs: $(UNIT_BIN)
 fuzz-programs: $(FUZZ_BIN)
 RUN_ALL = @exec env BUILD='$(BUILD)' FUZZ_SECONDS='$(FUZZ_SECONDS)' $(PYTHON) tests/run-all
@@ -86,3 +86,7 @@ lint-cppcheck:
 	    -Ivmm/personalities/lib vmm arch boot
 lint-clang:
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang HOSTCC=clang all $(BUILD)/clang/kvm-peer/init
+# docs/abi.md is what the headers say, and what it says of offsets and values is what the compiler says.
+lint-abi:
+	tools/abi-doc --check
+	tools/abi-doc --asserts | $(HOSTCC) -std=c17 -Wall -Wextra -Werror -Ivmm/include -fsyntax-only -x c -

@@ -12,11 +12,11 @@ enum pv_baseline_way {
 };
 
 enum {
-    PV_BASELINE_PAIRS = 256, ///< how often VMXOFF and VMXON are timed by themselves
-    PV_BASELINE_SWITCHES_MAX = 20000,
-    PV_BASELINE_TURN_MAX = 1 << 24, ///< ticks
+    PV_BASELINE_PAIRS = 256,          ///< how often VMXOFF and VMXON are timed by themselves
+    PV_BASELINE_SWITCHES_MAX = 20000, ///< of a measurement
+    PV_BASELINE_TURN_MAX = 1 << 24,   ///< ticks
 };
-#define PV_BASELINE_NO_EXIT UINT32_MAX
+#define PV_BASELINE_NO_EXIT UINT32_MAX ///< no guest made an exit for which there is nobody
 
 /*
  * The caller must be a personality of one agent. Its core is taken out of service: no agent runs there, no VMCS is active. Two of

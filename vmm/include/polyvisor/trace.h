@@ -12,6 +12,7 @@
 #include <polyvisor/abi.h>
 #include <polyvisor/vcpu.h>
 
+/// What an event is about, and what its fields hold then.
 enum pv_trace_kind {
     PV_TRACE_LONG = 0,    ///< the next event's time took value * 2^32 ticks more
     PV_TRACE_ON = 1,      ///< recording begins; who: the current agent; value: the kinds wanted; cause: the personality
@@ -28,7 +29,7 @@ enum pv_trace_kind {
     PV_TRACE_INTERRUPT = 12, ///< that took a guest from the core; cause: vector
     PV_TRACE_INJECT = 13,    ///< at the next entry; who: VPID; value: interruption information, without its valid bit
     PV_TRACE_FAILED = 14,    ///< VM entry; who: VPID; value: VM-instruction error
-    PV_TRACE_KINDS = 15,
+    PV_TRACE_KINDS = 15,     ///< kinds that there are
 };
 
 /// GUEST, CALL, TRAP, IDLE: value is how many ticks the core was theirs, up to `when`.
@@ -59,19 +60,31 @@ enum pv_trace_left {
     PV_TRACE_LEFT_IDLE = 4,    ///< there was none
 };
 
-enum { PV_TRACE_UNKNOWN_CALL = 255 }; ///< there is no such system call
+enum {
+    PV_TRACE_UNKNOWN_CALL = 255, ///< `cause` of PV_TRACE_CALL: there is no such system call
+};
 
 /// Agents and VPIDs have numbers without gaps a personality.
-enum { PV_TRACE_AGENTS = PV_MAX_CORES, PV_TRACE_VCPUS = PV_MAX_VCPUS, PV_TRACE_NOBODY = 0xffff };
+enum {
+    PV_TRACE_AGENTS = PV_MAX_CORES, ///< a personality's
+    PV_TRACE_VCPUS = PV_MAX_VCPUS,  ///< a personality's
+    PV_TRACE_NOBODY = 0xffff,       ///< no agent
+};
+/// An agent's number.
 #define PV_TRACE_AGENT(personality, agent) ((uint16_t)((personality) * PV_TRACE_AGENTS + (agent)))
+/// A vcpu's VPID.
 #define PV_TRACE_VPID(personality, vcpu) ((uint16_t)(1 + (personality) * PV_TRACE_VCPUS + (vcpu)))
 
 /* ---- debug calls ---- */
 
-enum { PV_TRACE_ALL_KINDS = (1 << PV_TRACE_KINDS) - 1, PV_TRACE_EVERYBODY = 255, PV_TRACE_BATCH = 256 };
+enum {
+    PV_TRACE_ALL_KINDS = (1 << PV_TRACE_KINDS) - 1, ///< for `kinds`
+    PV_TRACE_EVERYBODY = 255,                       ///< for `personality`
+    PV_TRACE_BATCH = 256,                           ///< events that one PV_DEBUG_TRACE_READ gives at most
+};
 
-/// PV_DEBUG_TRACE_SET: (op, 0, 0, struct pv_trace_settings *, size). Takes effect on each core by itself, a moment
-/// later; PV_DEBUG_TRACE tells. Where tracing was on with other settings, a new recording begins.
+/// For PV_DEBUG_TRACE_SET. Takes effect on each core by itself, a moment later; PV_DEBUG_TRACE tells. Where tracing was
+/// on with other settings, a new recording begins.
 struct pv_trace_settings {
     uint64_t cores;       ///< mask: where tracing is on; nothing else matters elsewhere
     uint32_t kinds;       ///< mask of 1 << enum pv_trace_kind; ON, OFF and VMX are always recorded
@@ -96,9 +109,8 @@ struct pv_trace_core {
     struct pv_trace_mark first, last; ///< when the recording began, and ended (or now)
 };
 
-/// PV_DEBUG_TRACE_READ: (op, core, number of the first event, struct pv_trace_batch *, size): at most PV_TRACE_BATCH
-/// events, beginning with the oldest that is kept if the first is not. Does not disturb the core. Result: how many
-/// events stand in the buffer, from events[skipped] on.
+/// PV_DEBUG_TRACE_READ: at most PV_TRACE_BATCH events, beginning with the oldest that is kept if the first is not. Does
+/// not disturb the core. The result says how many events stand in the buffer, from events[skipped] on.
 struct pv_trace_batch {
     uint64_t first;   ///< number of events[skipped]
     uint32_t skipped; ///< events that were overwritten while they were copied

@@ -3,8 +3,8 @@
  * The ABI for guests: spaces (guest-physical memory) and vcpus (VMX contexts). System calls are made as abi.h
  * describes; results below 0 are enum pv_error.
  *
- * A vcpu is a VMCS plus a register file (general registers, FPU, SYSCALL MSRs, debug registers). It belongs to one agent:
- * the one that created it, or moved it last. Only that agent can run it, on whichever core the agent is.
+ * A vcpu is a VMCS plus a register file (general registers, FPU, SYSCALL MSRs, debug registers). It belongs to one
+ * agent: the one that created it, or moved it last. Only that agent can run it, on whichever core the agent is.
  */
 #ifndef POLYVISOR_VCPU_H
 #define POLYVISOR_VCPU_H
@@ -13,77 +13,130 @@
 
 #include <polyvisor/abi.h>
 
+/// Limits.
 enum {
-    PV_MAX_SPACES = 64, ///< a personality
-    PV_MAX_VCPUS = 128, ///< a personality
-    PV_MAX_VMCS_BATCH = 64,
-    PV_MAX_CPUID = 96, ///< entries of a vcpu's CPUID table
-    PV_MAX_MSRS = 96,  ///< entries of a vcpu's table of MSRs that read as constants
+    PV_MAX_SPACES = 64,     ///< a personality
+    PV_MAX_VCPUS = 128,     ///< a personality
+    PV_MAX_VMCS_BATCH = 64, ///< entries of one PV_SYS_VMCS_READ or PV_SYS_VMCS_WRITE
+    PV_MAX_CPUID = 96,      ///< entries of a vcpu's CPUID table
+    PV_MAX_MSRS = 96,       ///< entries of a vcpu's table of MSRs that read as constants
 };
 
+/// System calls for guests. A vcpu's number that the caller gives must be of its own personality.
 enum pv_vcpu_syscall {
-    /// (): space number.
+    /// (): the number of a new, empty space.
+    /// Errors: PV_ERR_QUOTA: no kernel memory for it, or PV_MAX_SPACES are there; PV_ERR_UNSUPPORTED: the machine has
+    /// no VMX.
     PV_SYS_SPACE_CREATE = 9,
-    /*
-     * The next three take time in proportion to what they do, so each does a part and answers PV_ERR_AGAIN: it is to
-     * be called again, by the same agent with the same arguments, until it answers something else. A space has one
-     * such change at a time; another agent's call, too, answers PV_ERR_AGAIN while it lasts. An agent that calls with
-     * other arguments has given its change up when nothing has happened by it yet; otherwise the answer is
-     * PV_ERR_STATE. Any answer but these two is about the whole: 0, or an error, and then nothing has changed. The
-     * library's functions return only then.
-     */
-    /// (space, gpa, pool offset, bytes, access | memory type << 8): maps a part of the caller's pool. Multiples of 4
-    /// KiB; nothing may be mapped there yet: PV_ERR_STATE. Large pages are used where alignment allows. PV_ERR_QUOTA:
-    /// no kernel memory for tables.
+    /// (space, gpa, pool offset, bytes, access | memory type << 8): 0. Maps a part of the caller's pool, with an enum
+    /// pv_access and an enum pv_memory_type. Address, offset and size are multiples of 4 KiB. Large pages are used
+    /// where alignment allows (SDM Vol. 3C 29.3.2). PV_MEMORY_WB holds whatever the guest's PAT says.
+    ///
+    /// This call and the next two take time in proportion to what they do, so each does a part and answers
+    /// PV_ERR_AGAIN: it is to be called again, by the same agent with the same arguments, until it answers something
+    /// else. A space has one such change at a time; another agent's call, too, answers PV_ERR_AGAIN while it lasts. An
+    /// agent that calls with other arguments has given its change up when nothing has happened by it yet; otherwise the
+    /// answer is PV_ERR_STATE. Any answer but these two is about the whole: 0, or an error, and then nothing has
+    /// changed. The library's functions return only then.
+    /// Errors: PV_ERR_AGAIN: not done yet; PV_ERR_INVALID: not a part of the pool, or no such address, access or type
+    /// on this processor; PV_ERR_STATE: something is mapped there already, or another change has begun; PV_ERR_QUOTA:
+    /// no kernel memory for tables; PV_ERR_NOT_FOUND: no such space.
     PV_SYS_SPACE_MAP = 10,
-    /// (space, gpa, bytes): unmaps; holes are all right. When it has returned 0 no core can reach the old memory
-    /// through the space.
+    /// (space, gpa, bytes): 0. Unmaps; holes are all right. When it has returned 0 no core can reach the old memory
+    /// through the space (SDM Vol. 3C 29.4.3).
+    /// Errors: PV_ERR_AGAIN: not done yet; PV_ERR_INVALID: not multiples of 4 KiB, or beyond what the space can have;
+    /// PV_ERR_STATE: another change has begun; PV_ERR_QUOTA: no kernel memory to split a large page; PV_ERR_NOT_FOUND:
+    /// no such space.
     PV_SYS_SPACE_UNMAP = 11,
-    /// (space): PV_ERR_STATE while a vcpu uses it, or another agent is changing it. The number is free when it
-    /// returned 0.
+    /// (space): 0. Unmaps everything; the number is free again.
+    /// Errors: PV_ERR_AGAIN: not done yet; PV_ERR_STATE: a vcpu uses it, or another agent is changing it;
+    /// PV_ERR_NOT_FOUND: no such space.
     PV_SYS_SPACE_DESTROY = 12,
-    /// (space, pool offset of the state page, register file: a vcpu whose it shares, or PV_OWN_REGISTERS): vcpu
-    /// number. The caller's own. The state page is a struct pv_vcpu_state in the pool, page-aligned, that
-    /// must not be given to guests. The guest starts in the processor's state after INIT (SDM Vol. 3A table 9-1)
-    /// unless the caller sets another.
+    /// (space, pool offset of the state page, register file: a vcpu whose it shares, or PV_OWN_REGISTERS): the vcpu's
+    /// number. It is the caller's own. The state page is a struct pv_vcpu_state in the pool, page-aligned, that must
+    /// not be given to guests. The guest starts in the processor's state after INIT (SDM Vol. 3A table 9-1) unless the
+    /// caller sets another.
+    /// Errors: PV_ERR_INVALID: no page of the pool; PV_ERR_NOT_FOUND: no such space, or vcpu; PV_ERR_STATE: the other
+    /// vcpu is another agent's; PV_ERR_QUOTA: no kernel memory for it, or PV_MAX_VCPUS are there; PV_ERR_UNSUPPORTED:
+    /// the core has no VMX.
     PV_SYS_VCPU_CREATE = 13,
-    /// (vcpu, budget): runs the guest until an exit is delivered (PV_RUN_EXIT), it has run for `budget` ticks of its
-    /// own time (PV_RUN_BUDGET; 0: without limit), or was kicked (PV_RUN_KICKED). PV_ERR_ENTRY: the processor refused
-    /// its state; the state page's entry_error tells what. PV_ERR_STATE: it belongs to another agent.
+    /// (vcpu, budget): enum pv_run. Runs the guest until an exit is delivered (PV_RUN_EXIT), it has run for `budget`
+    /// ticks of its own time (PV_RUN_BUDGET; 0: without limit), or was kicked (PV_RUN_KICKED).
+    /// Errors: PV_ERR_ENTRY: the processor refused its state, and the state page's entry_error and entry_rule tell why
+    /// (SDM Vol. 3C 27.2, 27.3); PV_ERR_STATE: it is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VCPU_RUN = 14,
-    /// (vcpu): makes it the caller's. PV_ERR_STATE: it runs, or others share its register file.
+    /// (vcpu): 0. Makes it the caller's.
+    /// Errors: PV_ERR_STATE: it runs, or others share its register file; PV_ERR_NOT_FOUND: no such vcpu;
+    /// PV_ERR_UNSUPPORTED: the core has no VMX.
     PV_SYS_VCPU_MOVE = 15,
-    /// (vcpu): its vcpu_run returns PV_RUN_KICKED, now or the next time. Any agent of the personality.
+    /// (vcpu): 0. Its vcpu_run returns PV_RUN_KICKED, now or the next time. For any agent of the personality.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VCPU_KICK = 16,
-    /// (vcpu): PV_ERR_STATE while it runs, or while others share its register file.
+    /// (vcpu): 0. Its pages go back to the quota; the number is free again.
+    /// Errors: PV_ERR_STATE: it runs, or others share its register file; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VCPU_DESTROY = 17,
-    /// (vcpu, struct pv_vmcs_entry *, count): reads or writes VMCS fields one after another; each entry's status
-    /// tells. Result: how many succeeded. Host-state fields and fields that hold physical addresses are denied;
-    /// controls are sanitised (reading gives what is in force). EFER.LMA and "IA-32e mode guest" always follow from
-    /// CR0.PG and EFER.LME. The vcpu must be the caller's.
+    /// (vcpu, struct pv_vmcs_entry *, count): how many succeeded. Reads VMCS fields one after another; each entry's
+    /// status tells. Controls read as they are in force. Host-state fields and fields that hold physical addresses are
+    /// denied.
+    /// Errors: PV_ERR_INVALID: more than PV_MAX_VMCS_BATCH; PV_ERR_FAULT: an entry cannot be read and written; those
+    /// before it are done; PV_ERR_STATE: the vcpu is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VMCS_READ = 18,
+    /// (vcpu, struct pv_vmcs_entry *, count): how many succeeded. Writes VMCS fields, likewise. Controls are sanitised
+    /// (docs/vmx.md). EFER.LMA and "IA-32e mode guest" always follow from CR0.PG and EFER.LME.
+    /// Errors: as of PV_SYS_VMCS_READ.
     PV_SYS_VMCS_WRITE = 19,
-    /// (vcpu, struct pv_cpuid_entry *, count): what CPUID answers without leaving the multiplexer. Leaves not in the
-    /// table are delivered.
+    /// (vcpu, struct pv_cpuid_entry *, count): 0. What CPUID answers without leaving the multiplexer, in place of what
+    /// was set before. Leaves not in the table are delivered.
+    /// Errors: PV_ERR_INVALID: more than PV_MAX_CPUID; PV_ERR_FAULT: the entries cannot be read; PV_ERR_QUOTA: no
+    /// kernel memory for the table; PV_ERR_STATE: the vcpu is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VCPU_CPUID = 20,
-    /// (vcpu, struct pv_msr_entry *, count): MSRs that RDMSR reads from here. Reads of others, and all writes, are
+    /// (vcpu, struct pv_msr_entry *, count): 0. MSRs that RDMSR reads from here. Reads of others, and all writes, are
     /// delivered (unless granted).
+    /// Errors: PV_ERR_INVALID: more than PV_MAX_MSRS; the others as of PV_SYS_VCPU_CPUID.
     PV_SYS_VCPU_MSRS = 21,
-    /// (vcpu, first, count, enum pv_grant): lets the guest use MSRs, or ports, itself: only what the configuration
-    /// grants, and MSRs that each guest has of its own and that are open from the beginning (docs/vmx.md).
+    /// (vcpu, first, count, enum pv_grant): 0. Lets the guest use MSRs without exits: only what the configuration
+    /// grants, and MSRs that each guest has of its own and that are open from the beginning (docs/vmx.md). What is not
+    /// in the enum pv_grant is closed again.
+    /// Errors: PV_ERR_INVALID: MSRs that the bitmap does not cover (SDM Vol. 3C 25.6.9), or another grant;
+    /// PV_ERR_DENIED: the configuration does not grant all of it; PV_ERR_QUOTA: no kernel memory for a bitmap;
+    /// PV_ERR_STATE: the vcpu is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_MSR_ALLOW = 22,
+    /// (vcpu, first, count, enum pv_grant): 0. The same for ports; a grant is PV_GRANT_NONE or both others.
+    /// Errors: PV_ERR_INVALID: beyond port 65535, or another grant; the others as of PV_SYS_MSR_ALLOW.
     PV_SYS_IO_ALLOW = 23,
-    PV_SYSCALL_COUNT = 24,
+    PV_SYSCALL_COUNT = 24, ///< system calls that there are
 };
 
-#define PV_OWN_REGISTERS UINT64_MAX
+#define PV_OWN_REGISTERS UINT64_MAX ///< for PV_SYS_VCPU_CREATE: a new register file
 
-enum pv_access { PV_ACCESS_READ = 1, PV_ACCESS_WRITE = 2, PV_ACCESS_EXECUTE = 4, PV_ACCESS_ALL = 7 };
+/// What a guest may do with memory (SDM Vol. 3C 29.3.2). Writing needs reading; executing alone may not be there.
+enum pv_access {
+    PV_ACCESS_READ = 1,
+    PV_ACCESS_WRITE = 2,
+    PV_ACCESS_EXECUTE = 4,
+    PV_ACCESS_ALL = 7,
+};
 /// EPT memory types (SDM Vol. 3C 29.2.6); others are PV_ERR_INVALID.
-enum pv_memory_type { PV_MEMORY_UC = 0, PV_MEMORY_WC = 1, PV_MEMORY_WT = 4, PV_MEMORY_WP = 5, PV_MEMORY_WB = 6 };
-enum pv_grant { PV_GRANT_NONE = 0, PV_GRANT_READ = 1, PV_GRANT_WRITE = 2 };
+enum pv_memory_type {
+    PV_MEMORY_UC = 0, ///< uncacheable
+    PV_MEMORY_WC = 1, ///< write-combining
+    PV_MEMORY_WT = 4, ///< write-through
+    PV_MEMORY_WP = 5, ///< write-protected
+    PV_MEMORY_WB = 6, ///< write-back, as for RAM
+};
+/// What a guest may do with an MSR or a port itself: bits.
+enum pv_grant {
+    PV_GRANT_NONE = 0,  ///< each access exits
+    PV_GRANT_READ = 1,  ///< RDMSR, IN
+    PV_GRANT_WRITE = 2, ///< WRMSR, OUT
+};
 
-enum pv_run { PV_RUN_EXIT = 0, PV_RUN_BUDGET = 1, PV_RUN_KICKED = 2 };
+/// Why PV_SYS_VCPU_RUN returned.
+enum pv_run {
+    PV_RUN_EXIT = 0,   ///< an exit that is the personality's business: the state page tells
+    PV_RUN_BUDGET = 1, ///< the budget is used up
+    PV_RUN_KICKED = 2, ///< PV_SYS_VCPU_KICK
+};
 
 /// Bits of the state page's `inject` besides type, vector and "deliver error code".
 enum pv_inject {
@@ -93,9 +146,9 @@ enum pv_inject {
     PV_INJECT_NMI_WINDOW = 1 << 29, ///< the same for NMIs: exit reason 8 (NMI window)
     /// Before the entry, an event that is to be injected because an exit interrupted its delivery is forgotten.
     PV_INJECT_CANCEL = 1 << 28,
-    PV_INJECT_REQUESTS = PV_INJECT_WINDOW | PV_INJECT_NMI_WINDOW | PV_INJECT_CANCEL,
+    PV_INJECT_REQUESTS = PV_INJECT_WINDOW | PV_INJECT_NMI_WINDOW | PV_INJECT_CANCEL, ///< all of them
 };
-#define PV_INJECT_VALID (UINT32_C(1) << 31)
+#define PV_INJECT_VALID (UINT32_C(1) << 31) ///< there is an event
 
 /// Groups of fields in the state page. `fill` asks for them at every delivered exit; `dirty` has them written at the
 /// next entry.
@@ -104,22 +157,24 @@ enum pv_state_group {
     PV_GROUP_CONTROL = 1 << 1,  ///< cr0, cr3, cr4, efer
     PV_GROUP_SEGMENTS = 1 << 2, ///< segment registers, gdtr, idtr
     PV_GROUP_STATE = 1 << 3,    ///< activity
-    PV_GROUP_SYSENTER = 1 << 4,
-    PV_GROUP_MSRS = 1 << 5,  ///< STAR, LSTAR, SFMASK, KERNEL_GS_BASE, TSC_AUX (the register file's)
-    PV_GROUP_FLAGS = 1 << 6, ///< rsp, rflags, interruptibility: always filled
-    PV_GROUP_ALWAYS = PV_GROUP_RIP | PV_GROUP_FLAGS,
-    PV_GROUP_ALL = (1 << 7) - 1,
+    PV_GROUP_SYSENTER = 1 << 4, ///< the SYSENTER MSRs
+    PV_GROUP_MSRS = 1 << 5,     ///< STAR, LSTAR, SFMASK, KERNEL_GS_BASE, TSC_AUX (the register file's)
+    PV_GROUP_FLAGS = 1 << 6,    ///< rsp, rflags, interruptibility: always filled
+    PV_GROUP_ALWAYS = PV_GROUP_RIP | PV_GROUP_FLAGS, ///< those that are
+    PV_GROUP_ALL = (1 << 7) - 1,                     ///< every group
 };
 
+/// A segment register, or (base and limit alone) GDTR or IDTR.
 struct pv_segment {
     uint64_t base;
-    uint32_t limit;
+    uint32_t limit; ///< bytes, less 1
     uint16_t selector;
     uint16_t reserved;
     uint32_t access; ///< as VMCS access rights (SDM Vol. 3C table 25-2)
     uint32_t reserved2;
 };
 
+/// Segment registers in the VMCS's order.
 enum pv_segment_index { PV_ES, PV_CS, PV_SS, PV_DS, PV_FS, PV_GS, PV_LDTR, PV_TR, PV_SEGMENTS };
 
 /// General registers in the processor's numbering; index 4 (RSP) is not used, see rsp.
@@ -146,60 +201,67 @@ enum pv_gpr {
 /// The page that a vcpu shares with its personality. The multiplexer trusts nothing in it. Between vcpu_run's return
 /// and the next vcpu_run the personality may change it; while the guest runs, contents are in motion.
 struct pv_vcpu_state {
-    uint64_t gpr[PV_GPRS]; ///< of vcpus with registers of their own
-    uint64_t rip, rflags, rsp;
-    uint32_t fill;  ///< in: groups to fill at a delivered exit, besides PV_GROUP_ALWAYS
-    uint32_t valid; ///< out: groups that hold the guest's state
-    uint32_t dirty; ///< in: groups to write at the next entry; cleared by it
+    uint64_t gpr[PV_GPRS];     ///< of vcpus with registers of their own
+    uint64_t rip, rflags, rsp; ///< PV_GROUP_RIP, PV_GROUP_FLAGS
+    uint32_t fill;             ///< in: groups to fill at a delivered exit, besides PV_GROUP_ALWAYS
+    uint32_t valid;            ///< out: groups that hold the guest's state
+    uint32_t dirty;            ///< in: groups to write at the next entry; cleared by it
     uint32_t reserved0;
 
     /* the last delivered exit, as the VMCS exit-information fields (SDM Vol. 3C 25.9) */
-    uint32_t exit_reason; ///< basic reason in bits 15:0
-    uint32_t exit_instruction_length;
-    uint64_t exit_qualification;
-    uint64_t guest_physical_address; ///< EPT violations and misconfigurations
-    uint64_t guest_linear_address;
+    uint32_t exit_reason;             ///< basic reason in bits 15:0
+    uint32_t exit_instruction_length; ///< bytes
+    uint64_t exit_qualification;      ///< SDM Vol. 3C 28.2.1
+    uint64_t guest_physical_address;  ///< EPT violations and misconfigurations
+    uint64_t guest_linear_address;    ///< the same, and exits that tell exit_instruction_info
+    /// Of exceptions and NMIs (SDM Vol. 3C 25.9.2).
     uint32_t exit_interruption_info, exit_interruption_error;
-    /// An event whose delivery the exit interrupted (IDT-vectoring information). The next entry injects it again, unless
-    /// PV_INJECT_CANCEL is set. 0 after a run that returned without an exit.
+    /// An event whose delivery the exit interrupted (IDT-vectoring information). The next entry injects it again,
+    /// unless PV_INJECT_CANCEL is set. 0 after a run that returned without an exit.
     uint32_t vectoring_info, vectoring_error;
-    uint32_t exit_instruction_info;
+    uint32_t exit_instruction_info; ///< of exits that have it (SDM Vol. 3C 28.2.5)
     uint32_t entry_error; ///< after PV_ERR_ENTRY: VM-instruction error number, or 0x80000000 | exit qualification
 
-    /// Event for the next entry, in VM-entry interruption-information format (SDM Vol. 3C table 25-17); PV_INJECT_VALID:
-    /// there is one. That bit is cleared when it was taken. It waits, without being lost, while the guest cannot take it
-    /// (interruptibility, RFLAGS.IF, NMI blocking, another event that goes first); it can be withdrawn whenever the vcpu
-    /// does not run. With it, or without an event, enum pv_inject requests; each is cleared when it was met.
+    /// Event for the next entry, in VM-entry interruption-information format (SDM Vol. 3C table 25-17);
+    /// PV_INJECT_VALID: there is one. That bit is cleared when it was taken. It waits, without being lost, while the
+    /// guest cannot take it (interruptibility, RFLAGS.IF, NMI blocking, another event that goes first); it can be
+    /// withdrawn whenever the vcpu does not run. With it, or without an event, enum pv_inject requests; each is cleared
+    /// when it was met.
     uint32_t inject, inject_error, inject_length;
     uint32_t reserved1;
 
-    uint64_t cr0, cr3, cr4, efer;
-    struct pv_segment segment[PV_SEGMENTS];
-    struct pv_segment gdtr, idtr; ///< base and limit
+    uint64_t cr0, cr3, cr4, efer;           ///< PV_GROUP_CONTROL, as the guest sees them
+    struct pv_segment segment[PV_SEGMENTS]; ///< PV_GROUP_SEGMENTS
+    struct pv_segment gdtr, idtr;           ///< PV_GROUP_SEGMENTS: base and limit
+    /// PV_GROUP_FLAGS, PV_GROUP_STATE (SDM Vol. 3C 25.4.2). Activity states but active and HLT become active.
     uint32_t interruptibility, activity;
-    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t star, lstar, sfmask, kernel_gs_base, tsc_aux;
-    char
-        entry_rule[PV_WHY_SIZE]; ///< after PV_ERR_ENTRY: the SDM's rule that the state breaks, as far as it can be told
-    uint64_t xcr0;               ///< out
-    uint64_t run_time;           ///< out: ticks that the guest has run so far
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;      ///< PV_GROUP_SYSENTER
+    uint64_t star, lstar, sfmask, kernel_gs_base, tsc_aux; ///< PV_GROUP_MSRS; values that WRMSR refuses are left out
+    /// After PV_ERR_ENTRY: the SDM's rule that the state breaks, as far as it can be told.
+    char entry_rule[PV_WHY_SIZE];
+    uint64_t xcr0;     ///< out: of the last XSETBV
+    uint64_t run_time; ///< out: ticks that the guest has run so far
 };
 _Static_assert(sizeof(struct pv_vcpu_state) <= 4096, "the state page is one page");
 
+/// A VMCS field to read or write.
 struct pv_vmcs_entry {
     uint32_t field; ///< encoding, SDM Vol. 3D appendix B
-    int32_t
-        status; ///< out: PV_OK, PV_ERR_NOT_FOUND (no such field here), PV_ERR_DENIED (host state), PV_ERR_INVALID (value)
-    uint64_t value;
+    /// Out: PV_OK, PV_ERR_NOT_FOUND (no such field here), PV_ERR_DENIED (the multiplexer's), PV_ERR_INVALID (the
+    /// value).
+    int32_t status;
+    uint64_t value; ///< in or out
 };
 
+/// What CPUID answers for a leaf.
 struct pv_cpuid_entry {
     uint32_t leaf;
     uint32_t subleaf; ///< PV_CPUID_ANY: the leaf has none
     uint32_t eax, ebx, ecx, edx;
 };
-#define PV_CPUID_ANY UINT32_MAX
+#define PV_CPUID_ANY UINT32_MAX ///< any subleaf
 
+/// An MSR that reads as a constant.
 struct pv_msr_entry {
     uint32_t msr;
     uint32_t reserved;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The MSRs that tell what VMX can do (SDM Vol. 3D appendix A, numbers in Vol. 4), for both sides: the multiplexer executes
-/// RDMSR, a personality reads what PV_DEBUG_MSR gives or emulates them for a guest hypervisor.
+/// The MSRs that tell what VMX can do (SDM Vol. 3D appendix A, numbers in Vol. 4), for both sides: the multiplexer
+/// executes RDMSR, a personality reads what PV_DEBUG_MSR gives or emulates them for a guest hypervisor.
 #ifndef POLYVISOR_VMX_MSRS_H
 #define POLYVISOR_VMX_MSRS_H
 
