@@ -8,7 +8,7 @@
 // links: vmm/elf.c vmm/grants.c vmm/level1.c vmm/load.c vmm/memmap.c vmm/message.c vmm/personality.c vmm/quota.c
 // links: vmm/sched*.c vmm/space.c vmm/syscall.c vmm/trace.c vmm/user.c vmm/vcpu*.c
 // links: arch/x86/paging.c arch/x86/vmx/bitmaps.c arch/x86/vmx/controls.c arch/x86/vmx/entry_check*.c
-// links: arch/x86/vmx/ept.c arch/x86/vmx/event.c arch/x86/vmx/field_policy.c arch/x86/vmx/vmcs_fields.c
+// links: arch/x86/vmx/ept*.c arch/x86/vmx/event.c arch/x86/vmx/field_policy.c arch/x86/vmx/vmcs_fields.c
 // links: arch/x86/vmx/vmcs_names.c arch/x86/vmx/vmcs_setup.c
 #include "syscall.h"
 #include "vmm/personality.h"
@@ -84,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct input in = {data, size};
     machine_start();
+    forget_unfinished();
     for (uint32_t i = 0; i < STEPS && in.size; i++) {
         step(&in);
         check_cores();

@@ -33,6 +33,8 @@ uint64_t input_pointer(struct input *in, const struct personality *p, uint64_t b
 
 /// The current agent of a core, which is in ring 3, does something.
 void do_call(uint32_t core, struct input *in);
+/// At the beginning of an input.
+void forget_unfinished(void);
 
 /* ---- syscall_exits.c ---- */
 

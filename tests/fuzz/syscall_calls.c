@@ -14,7 +14,8 @@ enum {
     STATE_PAGES = 12,      // the pool's first pages: one for what calls point to, then state pages
     OTHERS = 4,            // one call in so many: the other personalities' states are compared, too
     RARE = 8,              // one end of a personality in so many
-    SCRIBBLE = 0xe0,       // the first byte of a step: from here on the state page is written to; below it:
+    GO_ON = 0xc0,          // the first byte of a step: below it an unfinished call goes on
+    SCRIBBLE = 0xe0,       // from here on the state page is written to; otherwise it is the call, or:
     UNKNOWN = PV_SYSCALL_COUNT,
     PAGE_FAULT,
     BAD_SYSENTER,
@@ -360,10 +361,12 @@ static void expect(const struct call *c, int64_t result, bool dirty)
     }
 }
 
-/// A call may stop in the middle of a list only of VMCS fields, when the list itself cannot be read.
+/// A call may stop in the middle of a list only of VMCS fields, when the list itself cannot be read; others do a part at
+/// a time.
 static bool may_change_something(const struct call *c, int64_t result)
 {
-    return (c->number == PV_SYS_VMCS_READ || c->number == PV_SYS_VMCS_WRITE) && result == PV_ERR_FAULT;
+    return result == PV_ERR_AGAIN ||
+           ((c->number == PV_SYS_VMCS_READ || c->number == PV_SYS_VMCS_WRITE) && result == PV_ERR_FAULT);
 }
 
 static uint64_t states_but(const struct personality *p)
@@ -375,6 +378,14 @@ static uint64_t states_but(const struct personality *p)
     return sum;
 }
 
+/// Calls that were not finished, by personality and agent: they can go on only as they were.
+static struct call unfinished[MACHINE_PERSONALITIES][MACHINE_CORES];
+
+void forget_unfinished(void)
+{
+    memset(unfinished, 0, sizeof(unfinished));
+}
+
 static void make_call(struct call *c)
 {
     int64_t result;
@@ -382,10 +393,12 @@ static void make_call(struct call *c)
     bool dirty = c->number == PV_SYS_VCPU_RUN && vcpu && (vcpu->state->dirty & PV_GROUP_MSRS);
     bool look_at_others = c->number != PV_SYS_DEBUG && machine_tsc / 4 % OTHERS == 0;
     uint64_t before = state_of(c->p), others = look_at_others ? states_but(c->p) : 0;
+    uint32_t agent = ((const struct agent *)cores[c->core].main_stack->current)->index;
     bool returned = machine_syscall(c->core, c->number, c->a, &result);
+    unfinished[c->p->id][agent] = returned && result == PV_ERR_AGAIN ? *c : (struct call){0};
     expect(c, result, dirty);
     if (returned) {
-        MACHINE_CHECK(result >= PV_ERR_ENTRY, "call %lu: result %ld", c->number, result);
+        MACHINE_CHECK(result >= PV_ERR_AGAIN, "call %lu: result %ld", c->number, result);
         MACHINE_CHECK(result >= 0 || may_change_something(c, result) || state_of(c->p) == before,
                       "call %lu failed with %ld and has changed something", c->number, result);
         MACHINE_CHECK(!look_at_others || states_but(c->p) == others,
@@ -400,6 +413,13 @@ void do_call(uint32_t core, struct input *in)
     struct agent *agent = (struct agent *)cores[core].main_stack->current;
     struct call c = {.core = core, .p = agent->personality};
     uint8_t what = input_byte(in);
+    struct call *again = &unfinished[c.p->id][agent->index];
+    if (again->p && what < GO_ON) {
+        again->core = core;
+        c = *again;
+        make_call(&c);
+        return;
+    }
     if (what >= SCRIBBLE) {
         scribble(c.p, in);
         return;

@@ -101,7 +101,7 @@ static uint64_t check_space(struct claims *c, const struct space *s)
         hash = mix(mix(hash, leaves[i].gpa), leaves[i].entry);
     }
     claim(c, s->page, "a space");
-    claim_chain(c, s->garbage.first, "a withdrawn EPT table");
+    claim_chain(c, s->change.job.garbage.first, "a withdrawn EPT table");
     return hash;
 }
 

@@ -76,15 +76,25 @@ static void walk(struct leaves *leaves, uint64_t table, uint64_t gpa, unsigned s
     }
 }
 
-/// Whether every old translation is still there.
+/// What a leaf makes of an address inside it: the translation and its rights.
+static uint64_t translate(const struct machine_leaf *leaf, uint64_t gpa)
+{
+    return (leaf->entry & ~(uint64_t)LARGE) + (gpa - leaf->gpa);
+}
+
+/// Whether every old translation is still there, if perhaps by other entries: large pages may have been split.
 static bool kept(const struct leaves *old, const struct leaves *new)
 {
-    for (size_t i = 0, j = 0; i < old->count; i++) {
-        while (j < new->count &&new->list[j].gpa < old->list[i].gpa) {
-            j++;
-        }
-        if (j == new->count || memcmp(&old->list[i], &new->list[j], sizeof(old->list[0])) != 0) {
-            return false;
+    size_t j = 0;
+    for (size_t i = 0; i < old->count; i++) {
+        const struct machine_leaf *leaf = &old->list[i];
+        for (uint64_t at = leaf->gpa; at < leaf->gpa + leaf->size; at = new->list[j].gpa + new->list[j].size) {
+            while (j < new->count &&new->list[j].gpa + new->list[j].size <= at) {
+                j++;
+            }
+            if (j == new->count || new->list[j].gpa > at || translate(&new->list[j], at) != translate(leaf, at)) {
+                return false;
+            }
         }
     }
     return true;

@@ -150,7 +150,7 @@ static void check_garbage(const struct space *space)
 {
     uint64_t gone;
     for (size_t from = 0; (gone = machine_ept_gone(space->ept.root, &from)) != 0;) {
-        uint64_t page = space->garbage.first;
+        uint64_t page = space->change.job.garbage.first;
         while (page && page != gone) {
             page = *(const uint64_t *)phys_to_virt(page);
         }
@@ -163,8 +163,10 @@ void machine_check_translations(uint32_t core)
     const struct vcpu *vcpu = cores[core].main_stack->vcpu;
     const struct space *space = vcpu->space;
     if (machine_tlb_stale(core, machine_vmcs_peek(vcpu->vmcs, VMCS_EPT_POINTER))) {
-        MACHINE_CHECK(space->unmapper && space->kicks[core].queued, "core %u: a guest with withdrawn translations",
-                      core);
+        const struct space_change *change = &space->change;
+        bool unmaps = change->agent && change->call[0] == PV_SYS_SPACE_UNMAP;
+        MACHINE_CHECK(unmaps && (change->phase == SPACE_TABLES || space->kicks[core].queued),
+                      "core %u: a guest with withdrawn translations", core);
         check_garbage(space);
     }
 }
