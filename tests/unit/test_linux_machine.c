@@ -683,6 +683,11 @@ static void test_triple_fault(void **state)
 
 static int64_t started(unsigned at)
 {
+    assert_int_equal(machine.cpus[1].place, CPU_IN_GUEST);
+    lapic_write(lapic, 0x300, 0x4400, 0); // an NMI, while it is in its guest
+    assert_int_equal(kicks, 1);
+    assert_int_equal(signals, 1);
+
     const struct pv_vcpu_state *other = machine.cpus[1].vcpu.state;
     assert_int_equal(at, 0);
     assert_int_equal(other->segment[PV_CS].base, 0x99000);
@@ -696,12 +701,17 @@ static void test_start_up(void **state)
 {
     (void)state;
     struct lapic *other = &machine.cpus[1].lapic;
+    machine_lock();
+    machine.cpus[1].place = CPU_WAITING;
     lapic_write(lapic, 0x310, 1 << 24, 0);
     lapic_write(lapic, 0x300, 0xc500, 0); // INIT
     assert_true(other->init);
-    assert_int_equal(kicks, 1);
+    assert_int_equal(kicks, 0);
     assert_int_equal(signals, 1);
+    machine.cpus[1].place = CPU_AT_WORK;
     lapic_write(lapic, 0x300, 0x4699, 0); // start-up
+    assert_int_equal(signals, 1);
+    machine_unlock();
     script = started;
     cpu_loop(&machine.cpus[1]);
     assert_int_equal(runs, 1);

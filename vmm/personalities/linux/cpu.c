@@ -80,8 +80,10 @@ void cpu_fail(struct cpu *cpu, const char *format, ...)
 
 void cpu_wake(const struct cpu *cpu)
 {
-    pv_vcpu_kick(cpu->vcpu.id);
-    pv_event_signal(cpu->index, PV_EVENT_USER);
+    if (cpu->place == CPU_IN_GUEST)
+        pv_vcpu_kick(cpu->vcpu.id);
+    else if (cpu->place == CPU_WAITING)
+        pv_event_signal(cpu->index, PV_EVENT_USER);
 }
 
 static const void *guest_memory(void *context, uint64_t address, size_t size)
@@ -222,14 +224,16 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /// Until an interrupt may have come: from another agent, by a timer, from the console.
-static void wait(const struct cpu *cpu)
+static void wait(struct cpu *cpu)
 {
     const uint64_t own = lapic_deadline(&cpu->lapic);
     console_flush(&machine.console);
     const uint64_t deadline = cpu->index == 0 ? earlier(own, machine.deadline) : own;
+    cpu->place = CPU_WAITING;
     machine_unlock();
     pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT, deadline);
-    machine_lock(cpu->index);
+    machine_lock();
+    cpu->place = CPU_AT_WORK;
     if (cpu->index == 0)
         machine.poll_at = 0; // the event may have been input
 }
@@ -239,9 +243,11 @@ static void run(struct cpu *cpu, uint64_t budget)
     struct pv_vcpu_state *state = cpu->vcpu.state;
     offer(cpu);
     state->vectoring_info = 0; // what it was about is repeated by this entry
+    cpu->place = CPU_IN_GUEST;
     machine_unlock();
     const int64_t result = pv_vcpu_run(cpu->vcpu.id, budget);
-    machine_lock(cpu->index);
+    machine_lock();
+    cpu->place = CPU_AT_WORK;
     settle(cpu);
     if (result == PV_RUN_EXIT)
         cpu_handle_exit(cpu);
@@ -253,7 +259,7 @@ static void run(struct cpu *cpu, uint64_t budget)
 
 void cpu_loop(struct cpu *cpu)
 {
-    machine_lock(cpu->index);
+    machine_lock();
     while (machine.phase == PHASE_RUNNING) {
         const uint64_t now = pv_tsc();
         if (cpu->index == 0)

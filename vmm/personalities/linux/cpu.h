@@ -12,10 +12,18 @@
 /// Whose interrupt stands in the state page's inject slot.
 enum cpu_offer { OFFER_NONE, OFFER_PIC, OFFER_LAPIC, OFFER_NMI };
 
+/// What its agent does, under the lock.
+enum cpu_place {
+    CPU_AT_WORK,  ///< holds the lock, or waits for it: then it looks at everything
+    CPU_IN_GUEST, ///< in vcpu_run, or just before: kicks are kept
+    CPU_WAITING,  ///< in event_wait, or just before: events are kept
+};
+
 struct cpu {
     struct pv_vcpu vcpu;
     uint32_t index; ///< also the number of its agent, and its APIC id
     _Atomic bool made;
+    _Atomic enum cpu_place place;
     bool halted;
     struct msr_file msrs;
     struct lapic lapic;

@@ -25,7 +25,7 @@ struct machine machine;
 
 /* ---- the lock ---- */
 
-void machine_lock(uint32_t agent)
+void machine_lock(void)
 {
     enum { SPINS = 1000 };
     for (uint32_t i = 0; atomic_exchange(&machine.locked, true); i++) {
@@ -33,7 +33,6 @@ void machine_lock(uint32_t agent)
             pv_yield(); // its holder may be waiting for this core
         __asm__ volatile("pause");
     }
-    machine.holder = agent;
 }
 
 void machine_unlock(void)
@@ -43,7 +42,7 @@ void machine_unlock(void)
 
 void machine_wake(uint32_t cpu)
 {
-    if (cpu != machine.holder && machine.cpus[cpu].made)
+    if (machine.cpus[cpu].made)
         cpu_wake(&machine.cpus[cpu]);
 }
 

@@ -42,7 +42,6 @@ struct machine {
     uint64_t poll_at;    ///< when machine_poll has something to do: at the deadline, for the console, or (0) at once
     bool input_held;     ///< the UART has no room for input that may be there
     _Atomic bool locked; ///< held by an agent while it is not inside its guest
-    uint32_t holder;     ///< by which one
     _Atomic enum machine_phase phase;
     _Atomic uint32_t stopped; ///< agents that have come out of their loops for a reset
     _Atomic uint32_t resets;
@@ -54,10 +53,10 @@ extern struct machine machine;
 /// Loads the kernel and makes the devices; on agent 0. NULL, or what is wrong.
 const char *machine_make(const struct pv_info *info);
 
-void machine_lock(uint32_t agent);
+void machine_lock(void);
 void machine_unlock(void);
 
-/// Has a processor look at its interrupts and timers, unless it is the one that holds the lock: that does so anyway.
+/// Has a processor look at its interrupts and timers.
 void machine_wake(uint32_t cpu);
 
 /// A file that the configuration gives, or NULL.
