@@ -77,18 +77,27 @@ def nested_kvm_problem():
 
 
 class Slot:
-    """One of the places in the computer for a running emulator: a locked file, freed by whatever ends this process."""
+    """One of the places in the computer for a running emulator: a locked file, freed by whatever ends this process.
+
+    Who waits stands in a queue, a lock that the kernel hands on in order: programs that start one emulator after another
+    would otherwise leave nothing to those that want a single one."""
 
     def __init__(self, notify=None):
         self.fd = None
         count = int(os.environ.get("POLYVISOR_EMULATORS") or os.cpu_count() or 1)
         folder = os.path.join(tempfile.gettempdir(), "polyvisor-emulators")
         self._make_folder(folder)
-        while not any(self._try_lock(os.path.join(folder, str(number))) for number in range(count)):
-            if notify:
-                notify(f"waiting: {count} emulators are running already")
-                notify = None
-            time.sleep(0.1)
+        places = [os.path.join(folder, str(number)) for number in range(count)]
+        queue = self._open(os.path.join(folder, "queue"))
+        try:
+            if not self._lock_now(queue) or not any(map(self._try_lock, places)):
+                if notify:
+                    notify(f"waiting: {count} emulators are running already")
+                fcntl.flock(queue, fcntl.LOCK_EX)
+                while not any(map(self._try_lock, places)):
+                    time.sleep(0.1)
+        finally:
+            os.close(queue)
 
     @staticmethod
     def _make_folder(folder):
@@ -99,18 +108,28 @@ class Slot:
         except FileExistsError:
             pass
 
-    def _try_lock(self, path):
+    @staticmethod
+    def _open(path):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CREAT, 0o644)
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CREAT, 0o644)
+
+    @staticmethod
+    def _lock_now(fd):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(fd)
             return False
-        self.fd = fd
         return True
+
+    def _try_lock(self, path):
+        fd = self._open(path)
+        if self._lock_now(fd):
+            self.fd = fd
+            return True
+        os.close(fd)
+        return False
 
     def release(self):
         if self.fd is not None:
