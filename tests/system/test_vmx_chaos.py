@@ -24,9 +24,10 @@ def agents(shell, name):
     return shell.json(f"agents {name}")["agents"]
 
 
-def ticks(shell, name):
-    """What each of them has had of its core."""
-    return [agent["ticks"] for agent in agents(shell, name)]
+def ticks(shell, names):
+    """What each agent of some personalities has had of its core, all at one moment."""
+    listed = shell.json("agents")["agents"]
+    return [[agent["ticks"] for agent in listed if agent["personality"] == name] for name in names]
 
 
 @pytest.mark.xdist_group("chaos")
@@ -65,7 +66,7 @@ class TestChaos:
         """Its ticks are spread over several lives where it does something that ends it, which is its right."""
         name, done = name_of(seed), 0
         names = ["steady", "urgent", name]
-        before = [ticks(shell, who) for who in names]
+        before = ticks(shell, names)
 
         def look():
             """Its time, and whether it lives; None while it needs more time, and lives."""
@@ -79,7 +80,7 @@ class TestChaos:
                 break
         assert had >= TICKS
         assert shell.answer_ticks() < PATIENCE
-        after = [ticks(shell, who) for who in names]
+        after = ticks(shell, names)
         self.end(shell, name)
         for core in range(CORES):
             steady, urgent, chaos = (now[core] - then[core] for now, then in zip(after, before))
