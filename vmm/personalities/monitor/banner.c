@@ -90,6 +90,6 @@ void banner_print(const struct pv_info *info)
     print_missing(cores, count);
     print_personalities();
     print_configuration_errors();
-    out("help lists the commands.\n");
+    out("help lists the commands; top shows who uses the cores.\n");
     out_end();
 }
