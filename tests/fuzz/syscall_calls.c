@@ -63,6 +63,20 @@ static void pool_part(struct call *c, unsigned offset, unsigned size, struct inp
     }
 }
 
+/// Mostly something that is mapped, or a part of it.
+static void choose_mapped(struct call *c, uint8_t how)
+{
+    const struct space *space = c->a[0] < PV_MAX_SPACES ? c->p->spaces[c->a[0]] : NULL;
+    size_t count = 0;
+    const struct machine_leaf *leaves =
+        space && space->ept.root ? machine_ept(space->ept.root, &count, NULL, NULL) : NULL;
+    if (count && how < 0xc0) {
+        const struct machine_leaf *leaf = &leaves[how % count];
+        c->a[1] = leaf->gpa + (how & 0x40 ? leaf->size / 2 & ~UINT64_C(0xfff) : 0);
+        c->a[2] = how & 0x80 ? PAGE_SIZE : leaf->size;
+    }
+}
+
 static void map_arguments(struct call *c, struct input *in)
 {
     space_arguments(c, in);
@@ -316,6 +330,7 @@ static void fill_arguments(struct call *c, struct input *in)
     case PV_SYS_SPACE_UNMAP:
         space_arguments(c, in);
         c->a[2] = input_pages(in, c->p->pool_size);
+        choose_mapped(c, input_byte(in));
         break;
     case PV_SYS_SPACE_DESTROY:
         c->a[0] = input_number(in, PV_MAX_SPACES);

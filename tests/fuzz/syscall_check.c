@@ -351,12 +351,16 @@ static uint64_t walk(const struct personality *p)
         return p->state;
     }
     hash = mix(hash, walk_user(&c, p->root, 39, 0));
+    uint64_t reserved = 0;
     for (uint32_t i = 0; i < PV_MAX_SPACES; i++) {
         hash = mix(hash, p->spaces[i] ? check_space(&c, p->spaces[i]) : 0);
+        reserved += p->spaces[i] ? p->spaces[i]->change.job.reserved * PAGE_SIZE : 0;
     }
     for (uint32_t i = 0; i < PV_MAX_VCPUS; i++) {
         hash = p->vcpus[i] ? mix(hash, check_vcpu(&c, p->vcpus[i], i)) : hash + i;
     }
+    MACHINE_CHECK(reserved == p->quota.reserved, "%s has %lu bytes of its quota set aside, needs %lu", p->config->name,
+                  p->quota.reserved, reserved);
     MACHINE_CHECK(c.pages * PAGE_SIZE == p->quota.used, "%s uses %lu pages of its quota and is charged for %lu",
                   p->config->name, c.pages, p->quota.used / PAGE_SIZE);
     claim_chain(&c, p->quota.free_list, "a free page");

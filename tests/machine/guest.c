@@ -181,6 +181,8 @@ static void check_entry(struct core *core, const struct vcpu *vcpu)
     MACHINE_CHECK(agent->core == core && vcpu->core == core, "a vcpu is entered on another core than its own");
     MACHINE_CHECK(machine_cores[core->id].vmcs == vcpu->vmcs, "another VMCS is current than the vcpu's to enter");
     MACHINE_CHECK(top->gprs == vcpu->registers->gprs, "the guest would get another's general registers");
+    MACHINE_CHECK(!vcpu->kicked || machine_cores[core->id].pending[VECTOR_MESSAGE],
+                  "a guest is entered that was kicked");
     if (truth->core != core->id) {
         truth->life = ++last_life;
         truth->core = core->id;
