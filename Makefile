@@ -114,6 +114,7 @@ $(P_ELF) $(TEST_ELF): %.elf: %.debug.elf
 	$(call say,OBJCOPY,$@)$(OBJCOPY) --strip-all $< $@
 
 include vmm/personalities/bench/bench.mk
+include tools/tracing/trace.mk
 include tools/kvm-peer/peer.mk
 # ---- what runs in guests ----
 include guests/guests.mk

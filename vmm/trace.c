@@ -15,7 +15,6 @@
 #include "vmm/memmap.h"
 #include "vmm/personality.h"
 #include "vmm/sched_state.h"
-#include "vmm/user.h"
 #include "vmm/vcpu.h"
 
 enum {
@@ -68,16 +67,20 @@ void trace_init(struct memmap *memory, uint64_t kib)
     }
 }
 
-/// Takes the place of the oldest event. The event counts when head has moved; only then does it exist for readers.
-static inline struct pv_trace_event *put(struct trace *t, uint64_t when, uint32_t kind, uint16_t who, uint32_t cause,
-                                         uint32_t value)
+/// Writes event number n, in the place of the oldest one.
+static inline void set(struct trace *t, uint64_t n, uint64_t when, uint32_t kind, uint16_t who, uint32_t cause,
+                       uint32_t value)
+{
+    t->events[n & t->mask] = (struct pv_trace_event){
+        .when = when, .value = value, .who = who, .cause = (uint8_t)cause, .kind = (uint8_t)kind};
+}
+
+/// Records one event. It counts when head has moved: only then does it exist for readers.
+static inline void put(struct trace *t, uint64_t when, uint32_t kind, uint16_t who, uint32_t cause, uint32_t value)
 {
     uint64_t head = t->head;
-    struct pv_trace_event *e = &t->events[head & t->mask];
-    *e = (struct pv_trace_event){
-        .when = when, .value = value, .who = who, .cause = (uint8_t)cause, .kind = (uint8_t)kind};
+    set(t, head, when, kind, who, cause, value);
     __atomic_store_n(&t->head, head + 1, __ATOMIC_RELEASE);
-    return e;
 }
 
 static inline bool wants_kind(const struct trace *t, enum pv_trace_kind kind)
@@ -95,9 +98,14 @@ static inline bool wants_agent(const struct trace *t, uint16_t agent)
     return agent - t->first_agent <= t->agent_span;
 }
 
+static inline uint16_t agent_number_of(const struct agent *agent)
+{
+    return PV_TRACE_AGENT(agent->personality->id, agent->index);
+}
+
 static uint16_t agent_number(const struct agent *agent)
 {
-    return agent ? PV_TRACE_AGENT(agent->personality->id, agent->index) : PV_TRACE_NOBODY;
+    return agent ? agent_number_of(agent) : PV_TRACE_NOBODY;
 }
 
 static bool about_vcpu(enum pv_trace_kind kind)
@@ -136,6 +144,14 @@ static uint32_t left_by(const struct agent *agent)
     }
 }
 
+/// What the current agent and its guests do is recorded at once, or looked at more closely.
+static void set_limits(struct trace *t)
+{
+    bool wanted_one = wants_agent(t, t->number);
+    t->guest_limit = wanted_one && wants_kind(t, PV_TRACE_GUEST) ? SHORT_TIME : 0;
+    t->ring3_limit = wanted_one && wants_kind(t, PV_TRACE_CALL) ? SHORT_TIME : 0;
+}
+
 static void note_switch(const struct core *core, struct trace *t)
 {
     const struct sched *s = core->sched;
@@ -147,6 +163,7 @@ static void note_switch(const struct core *core, struct trace *t)
     t->switches = s->switches;
     t->current = s->current;
     t->number = to;
+    set_limits(t);
 }
 
 static void note_vmptrld(struct trace *t, struct vcpu *vcpu)
@@ -157,15 +174,24 @@ static void note_vmptrld(struct trace *t, struct vcpu *vcpu)
     }
 }
 
-void trace_look(struct core *core)
+/// What has changed since the last look. Later than outcome_of, which wants to know who was current before.
+static void look(struct core *core)
 {
     struct trace *t = core->trace;
+    t->fresh = false;
     const struct sched *s = core->sched;
     if (s->current != t->current || s->switches != t->switches) {
         note_switch(core, t);
     }
     if (core->current_vcpu != t->loaded) {
         note_vmptrld(t, core->current_vcpu);
+    }
+}
+
+void trace_first_look(struct core *core)
+{
+    if (core->trace->fresh) {
+        look(core);
     }
 }
 
@@ -219,14 +245,15 @@ static void begin(struct core *core)
     t->agent_span = all ? UINT32_MAX : PV_TRACE_AGENTS - 1;
     t->first_vpid = all ? 0 : PV_TRACE_VPID(t->personality, 0);
     t->vpid_span = all ? UINT32_MAX : PV_TRACE_VCPUS - 1;
-    t->guest_limit = all && wants_kind(t, PV_TRACE_GUEST) ? SHORT_TIME : 0;
-    t->ring3_limit = all && wants_kind(t, PV_TRACE_CALL) ? SHORT_TIME : 0;
+    t->everything = all && t->kinds == PV_TRACE_ALL_KINDS;
     memcpy(t->charged, core->clock, sizeof(t->charged));
     t->current = core->sched->current;
     t->number = agent_number(t->current);
+    set_limits(t);
     t->loaded = core->current_vcpu;
     mark(core, &t->first);
     t->switches = t->first.switches;
+    t->fresh = true;
     t->begin = t->head;
     put(t, t->first.tsc, PV_TRACE_ON, t->number, wanted.personality, wanted.kinds);
     core->tracing = true;
@@ -299,7 +326,7 @@ static void put_time(const struct core *core, enum pv_trace_kind kind, uint16_t 
 
 static void look_and_stop(struct core *core)
 {
-    trace_look(core);
+    look(core);
     if (core->trace->stopping) {
         stop(core);
     }
@@ -324,7 +351,7 @@ void trace_call(struct core *core, uint32_t number)
     }
     put(t, core->stamp, PV_TRACE_CALL, t->number, number, (uint32_t)ticks);
     if (core->sched->current != t->current) {
-        trace_look(core);
+        look(core);
     } else if (core->current_vcpu != t->loaded) {
         note_vmptrld(t, core->current_vcpu);
     }
@@ -385,73 +412,36 @@ static __attribute__((noinline)) enum vcpu_exit_to exit_slowly(struct core *core
     return to;
 }
 
+/// From guest to guest at the end of a slice, all in one: nothing else has changed, and nothing is to be left out.
+static void put_slice(const struct core *core, struct trace *t, uint32_t reason, uint32_t vpid, uint64_t ticks)
+{
+    const struct sched *s = core->sched;
+    struct vcpu *vcpu = core->current_vcpu;
+    uint64_t now = cpu_rdtsc(), head = t->head;
+    uint16_t last = t->number, next = agent_number_of(s->current);
+    set(t, head, core->stamp, PV_TRACE_GUEST, (uint16_t)vpid, reason, (uint32_t)ticks);
+    set(t, head + 1, now, PV_TRACE_SWITCH | 1 << KIND_BITS, last, PV_TRACE_LEFT_READY, next);
+    set(t, head + 2, now, PV_TRACE_VMPTRLD, vcpu->vpid, 0, 0);
+    __atomic_store_n(&t->head, head + 3, __ATOMIC_RELEASE);
+    t->switches = s->switches;
+    t->current = s->current;
+    t->number = next;
+    t->loaded = vcpu;
+}
+
 /// The VPID and the reason have been taken before the exit was dealt with.
 enum vcpu_exit_to trace_exit(struct core *core, uint32_t reason, uint32_t vpid, enum vcpu_exit_to to)
 {
     struct trace *t = core->trace;
     uint64_t ticks = take_ticks(core, t, CLOCK_GUEST); // fewer than 2^32: the preemption timer sees to that
+    if (to == EXIT_TO_GUEST && t->everything) {
+        put_slice(core, t, reason, vpid, ticks);
+        return EXIT_TO_GUEST;
+    }
     if (to != EXIT_TO_RING3 || !wants_guest(t, ticks, (uint16_t)vpid)) {
         return exit_slowly(core, reason, vpid, to, ticks);
     }
     // Delivered by a short way: nothing else has changed.
     put(t, core->stamp, PV_TRACE_GUEST | PV_TRACE_DELIVERED << KIND_BITS, (uint16_t)vpid, reason, (uint32_t)ticks);
     return EXIT_TO_RING3;
-}
-
-/* ---- reading ---- */
-
-void trace_describe(const struct core *core, struct pv_trace_core *info)
-{
-    const struct trace *t = core->trace;
-    *info = (struct pv_trace_core){
-        .core = core->id,
-        .on = core->tracing,
-        .capacity = t->events ? t->mask + 1 : 0,
-        .recorded = __atomic_load_n(&t->head, __ATOMIC_ACQUIRE),
-        .begin = t->begin,
-        .kinds = t->kinds,
-        .personality = t->personality,
-        .first = t->first,
-        .last = t->last,
-    };
-}
-
-/// The oldest event that is kept; the one before it is perhaps being overwritten.
-static uint64_t oldest(const struct trace *t)
-{
-    uint64_t head = __atomic_load_n(&t->head, __ATOMIC_ACQUIRE);
-    return head > t->mask ? head - t->mask : 0;
-}
-
-static bool copy_out(const struct trace *t, uint64_t first, uint64_t count, uint64_t to)
-{
-    uint64_t index = first & t->mask, room = t->mask + 1 - index, size = sizeof(*t->events);
-    uint64_t before_end = count < room ? count : room;
-    return user_write(to, t->events + index, before_end * size) &&
-           user_write(to + before_end * size, t->events, (count - before_end) * size);
-}
-
-int64_t trace_read(const struct core *core, uint64_t first, uint64_t buffer)
-{
-    const struct trace *t = core->trace;
-    struct {
-        uint64_t first;
-        uint32_t skipped, reserved;
-    } header = {0};
-    if (!t->events) {
-        return 0;
-    }
-    uint64_t end = __atomic_load_n(&t->head, __ATOMIC_ACQUIRE), kept = oldest(t);
-    first = first > kept ? first : kept;
-    uint64_t count = first < end ? end - first : 0;
-    count = count < PV_TRACE_BATCH ? count : PV_TRACE_BATCH;
-    if (!copy_out(t, first, count, buffer + offsetof(struct pv_trace_batch, events))) {
-        return PV_ERR_FAULT;
-    }
-    kept = oldest(t); // the core went on
-    uint64_t lost = kept > first ? kept - first : 0;
-    lost = lost < count ? lost : count;
-    header.first = first + lost;
-    header.skipped = (uint32_t)lost;
-    return user_write(buffer, &header, sizeof(header)) ? (int64_t)(count - lost) : PV_ERR_FAULT;
 }

@@ -29,12 +29,14 @@ struct trace {
     uint64_t head; ///< number of the next event
     /// Times shorter than that are recorded at once: 2^32, or 0 where more has to be looked at.
     uint64_t guest_limit, ring3_limit;
-    // As they were when trace_look looked last:
+    // As they were at the last look:
     uint64_t charged[CLOCKS];
     uint64_t switches;
     struct agent *current;
     struct vcpu *loaded; ///< VMCS
     uint16_t number;     ///< of current
+    bool everything;     ///< all kinds of events, of everybody
+    bool fresh;          ///< nothing was recorded yet since it is on
     bool stopping;       ///< the settings have changed: the recording ends when the core is left
     uint32_t kinds, personality;
     /// The personality's agents and VPIDs are first to first + span.
@@ -89,20 +91,16 @@ static inline void trace_inject(struct core *core, uint32_t info)
     }
 }
 
-/// Looks what has changed, where ring 0 is about to be left and may not do so by itself: because tracing has just begun.
-void trace_look(struct core *core);
+/// Ring 0 is about to be left where nothing would be recorded, had tracing not begun on this very entry.
+void trace_first_look(struct core *core);
 static inline void trace_settle(struct core *core)
 {
     if (trace_is_on(core)) {
-        trace_look(core);
+        trace_first_look(core);
     }
 }
 
 /// Tells all cores. Any core.
 void trace_set(const struct pv_trace_settings *settings);
-void trace_describe(const struct core *core, struct pv_trace_core *info);
-/// Copies at most PV_TRACE_BATCH events beginning with `first`, or the oldest, to ring 3 (a struct pv_trace_batch).
-/// Returns how many, or an enum pv_error.
-int64_t trace_read(const struct core *core, uint64_t first, uint64_t buffer);
 
 #endif

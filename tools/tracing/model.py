@@ -19,6 +19,14 @@ VECTORS = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 6: "#UD", 7: "#NM", 8: "#DF",
 CALLS = ("null", "exit", "yield", "console_write", "console_read", "event_wait", "event_signal", "memory_map", "debug",
          "space_create", "space_map", "space_unmap", "space_destroy", "vcpu_create", "vcpu_run", "vcpu_move", "vcpu_kick",
          "vcpu_destroy", "vmcs_read", "vmcs_write", "vcpu_cpuid", "vcpu_msrs", "msr_allow", "io_allow")
+
+
+def vector_name(vector):
+    """An exception or interrupt."""
+    return f"interrupt 0x{vector:x} ({VECTORS[vector]})" if vector > 31 and vector in VECTORS else \
+        VECTORS.get(vector, f"{'interrupt' if vector > 31 else 'exception'} 0x{vector:x}")
+
+
 GUEST, RING3, IDLE = "guest", "ring 3", "idle"
 KIND_OF = {"GUEST": GUEST, "CALL": RING3, "TRAP": RING3, "IDLE": IDLE}
 

@@ -231,7 +231,7 @@ static void record(const struct call *call)
     }
     if (!rings_exist(call) || !choose_cores(call, 2) || !apply(call))
         return;
-    const bool by_key = wait_or_key(call, pv_tsc() + call->info->tsc_hz / 1000000 * us);
+    const bool by_key = wait_or_key(call, pv_tsc() + us * call->info->tsc_hz / 1000000);
     settings.cores = 0;
     if (!apply(call))
         return;
