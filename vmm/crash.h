@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 bool crash_built_in(void);
-/// Provokes a fault (enum pv_crash). Returns when that is not built in, or there is no such kind.
-void crash_now(uint64_t how);
+/// Provokes a fault (enum pv_crash). Returns when that is not built in, or there is no such kind; false: what it needs is not there.
+bool crash_now(uint64_t how);
 
 #endif

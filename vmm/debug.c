@@ -270,8 +270,8 @@ static int64_t power_off_machine(const struct debug_call *call)
 
 static int64_t crash(const struct debug_call *call)
 {
-    crash_now(call->a1);
-    return crash_built_in() ? PV_OK : PV_ERR_UNSUPPORTED; // one that ring 0 survives
+    bool done = crash_now(call->a1); // one that ring 0 survives, or that could not be
+    return !crash_built_in() ? PV_ERR_UNSUPPORTED : done ? PV_OK : PV_ERR_NOT_FOUND;
 }
 
 static debug_operation *const operations[] = {

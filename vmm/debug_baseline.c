@@ -17,6 +17,7 @@
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/space.h"
+#include "vmm/trace.h"
 #include "vmm/user.h"
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_state.h"
@@ -251,12 +252,17 @@ static int64_t measure(struct measurement *m)
     memset(n->empty, 0, sizeof(n->empty));
     n->cleared = clear_core(m->entry.core);
     if (n->way == PV_BASELINE_LEAVE) {
+        trace_vmx(m->entry.core,
+                  false); // the first VMXOFF, and the last VMXON below: more would cost ticks, and drown the rest
         time_pairs(m);
     }
     uint64_t off_before = m->entry.core->vmxoff_count;
     baseline_run(&m->entry);
     n->off_count += (uint32_t)(m->entry.core->vmxoff_count - off_before);
     give_back(m);
+    if (n->way == PV_BASELINE_LEAVE) {
+        trace_vmx(m->entry.core, true);
+    }
     log_line(
         "core %u: was out of service for the baseline (%u VMCSs cleared), left VMX operation %u times; back in service",
         m->entry.core->id, n->cleared, n->off_count);

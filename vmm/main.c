@@ -18,6 +18,7 @@
 #include "vmm/machine.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
+#include "vmm/roll_call.h"
 #include "vmm/space.h"
 #include "vmm/trace.h"
 #include "vmm/vcpu_table.h"
@@ -160,14 +161,20 @@ static void start_cores(void)
     prepare_cores();
     trace_init(&machine.memory, machine_option_number("trace", 0));
     prepare_vmx();
-    enter_vmx(&cores[0]);
-    report_vmx(&cores[0]);
+    const bool watched = roll_call_wanted();
+    if (!watched) {
+        enter_vmx(&cores[0]);
+    }
     if (trampoline) {
         smp_start_all(trampoline);
     } else {
         log_line("no free page below 1 MiB: only core 0 is used");
         core_count = 1;
     }
+    if (watched) {
+        roll_call_lead();
+    }
+    report_vmx(&cores[0]);
     wait_until_ready();
 }
 
@@ -247,7 +254,9 @@ void mux_core_main(void)
 {
     struct core *core = core_self();
     sched_init_core();
-    enter_vmx(core);
+    if (!roll_call_follow(core)) {
+        enter_vmx(core);
+    }
     core_become_ready(core);
     sched_settle();
     core_resume();

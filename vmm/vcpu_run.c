@@ -97,6 +97,7 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
             trace_vmptrld(core, vcpu);
         }
         if (vcpu->host_core != core) { // it has moved
+            ASSERT(!vcpu->host_core);  // and was cleared before
             vmcs_setup_host(core, vcpu->owner->root);
             vcpu->host_core = core;
         }

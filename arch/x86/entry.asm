@@ -19,7 +19,7 @@ extern trap_ring0, trap_nmi, trap_debug, trap_debug_ring3, cores, user_copy_smap
 
 global mux_entry, core_resume, core_switch_stack, trap_stubs, sysenter_entry, sysenter_clean
 global vmx_exit_entry, vmx_unblock_nmi
-global msr_read_safe, msr_write_safe, user_copy_in, user_copy_out, fixup_table
+global msr_read_safe, msr_write_safe, user_copy_in, user_copy_out, vmx_try_vmptrst, fixup_table
 
 section .text
 
@@ -473,6 +473,16 @@ msr_write_safe:
     xor eax, eax
     ret
 
+; rdi = where it goes; al = done
+vmx_try_vmptrst:
+.store:
+    vmptrst [rdi]
+    mov eax, 1
+    ret
+.fault:
+    xor eax, eax
+    ret
+
 ; rdi = to, rsi = from, rdx = bytes; al = done
 user_copy_in:
 user_copy_out:
@@ -502,6 +512,7 @@ section .rodata
 fixup_table:
     dq msr_read_safe.read, msr_read_safe.fault
     dq msr_write_safe.write, msr_write_safe.fault
+    dq vmx_try_vmptrst.store, vmx_try_vmptrst.fault
     dq user_copy_out.copy, user_copy_out.fault
     dq user_copy_out.copy_open, user_copy_out.fault_open
     dq 0, 0

@@ -96,6 +96,7 @@ enum {
     VECTOR_NMI = 2,
     VECTOR_BP = 3,
     VECTOR_OF = 4,
+    VECTOR_UD = 6,
     VECTOR_DF = 8,
     VECTOR_GP = 13,
     VECTOR_PF = 14,

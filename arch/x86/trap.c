@@ -46,7 +46,8 @@ const char *trap_name(uint64_t vector)
 void trap_ring0(struct ring0_frame *frame)
 {
     for (const struct fixup *f = fixup_table; f->from; f++) {
-        if (frame->rip == f->from && (frame->vector == VECTOR_GP || frame->vector == VECTOR_PF)) {
+        if (frame->rip == f->from &&
+            (frame->vector == VECTOR_GP || frame->vector == VECTOR_PF || frame->vector == VECTOR_UD)) {
             frame->rip = f->to;
             return;
         }

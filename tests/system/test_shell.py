@@ -102,7 +102,7 @@ ERRORS = {
     "poweroff now": "poweroff: has no use for 'now': it takes no arguments",
     "reboot -f": "reboot: does not know the option '-f'",
     "crash": "crash: only a debug build can do that (make DEBUG=1)",
-    "crash nicely": "crash: 'nicely' is not a way to crash: page, divide, stack, ud, nmi",
+    "crash nicely": "crash: 'nicely' is not a way to crash: page, divide, stack, ud, nmi, vmcs-elsewhere, vmcs-uncleared",
     "version 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16": "version: more than 16 words",
 }
 

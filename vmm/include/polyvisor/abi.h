@@ -251,7 +251,7 @@ enum pv_debug {
     PV_DEBUG_BASELINE = 29,
     PV_DEBUG_AGENTS = 30, ///< list with times: struct pv_agent_info, of all personalities
     /// (op, enum pv_crash): provokes a fault in ring 0.
-    /// Errors: PV_ERR_UNSUPPORTED: not a debug build.
+    /// Errors: PV_ERR_UNSUPPORTED: not a debug build; PV_ERR_NOT_FOUND: no guest has run on another core.
     PV_DEBUG_CRASH = 16,
 };
 
@@ -266,6 +266,9 @@ enum pv_crash {
     PV_CRASH_STACK = 2,  ///< the end of the stack
     PV_CRASH_UD = 3,     ///< an undefined instruction
     PV_CRASH_NMI = 4,    ///< an NMI, which ring 0 survives
+    /* these two need a guest that has run on another core than the caller's */
+    PV_CRASH_VMCS_ELSEWHERE = 5, ///< loads a VMCS here that is bound to the other core
+    PV_CRASH_VMCS_UNCLEARED = 6, ///< binds it to this core without the VMCLEAR on the other, then loads it
 };
 
 enum pv_core_state {

@@ -6,7 +6,11 @@ RING0_ASM += -DPOLYVISOR_COUNT_VMX
 endif
 
 BENCH_FILES := polyvisor.elf monitor.elf bench.elf
-.PHONY: bench
+.PHONY: bench bench-baseline
+bench-baseline:
+	@tools/setup run
+	@$(MAKE) --no-print-directory $(BENCH_FILES:%=$(BUILD)/%)
+	@$(PYTHON) tools/bench --build $(BUILD) --baseline
 bench:
 	@tools/setup run
 	@$(MAKE) --no-print-directory $(BENCH_FILES:%=$(BUILD)/%)

@@ -19,7 +19,7 @@ static void run_reboot(const struct call *call)
 }
 
 /// By enum pv_crash.
-static const char *const crashes[] = {"page", "divide", "stack", "ud", "nmi"};
+static const char *const crashes[] = {"page", "divide", "stack", "ud", "nmi", "vmcs-elsewhere", "vmcs-uncleared"};
 enum { CRASHES = sizeof(crashes) / sizeof(crashes[0]) };
 
 static void run_crash(const struct call *call)
@@ -33,11 +33,13 @@ static void run_crash(const struct call *call)
             out("%s: the multiplexer went on\n", name); // it only counts NMIs
         else if (result == PV_ERR_UNSUPPORTED)
             call_fail(call, "only a debug build can do that (make DEBUG=1)");
+        else if (result == PV_ERR_NOT_FOUND)
+            call_fail(call, "no guest has run on another core");
         else
             call_fail_error(call, name, result);
         return;
     }
-    call_fail(call, "'%s' is not a way to crash: page, divide, stack, ud, nmi", name);
+    call_fail(call, "'%s' is not a way to crash: page, divide, stack, ud, nmi, vmcs-elsewhere, vmcs-uncleared", name);
 }
 
 static const char *candidate_crash(size_t argument, size_t index)
@@ -63,11 +65,14 @@ const struct command command_reboot = {
 
 const struct command command_crash = {
     .name = "crash",
-    .arguments = "[page|divide|stack|ud|nmi]",
+    .arguments = "[page|divide|stack|ud|nmi|vmcs-elsewhere|vmcs-uncleared]",
     .summary = "provoke a fault in ring 0 (debug build only)",
-    .details = "page: read an unmapped address; divide: by zero; stack: overflow it; ud: an invalid instruction; nmi: "
-               "send one.\n"
-               "The multiplexer prints registers and a backtrace and stays in the panic console.\n",
+    .details =
+        "page: read an unmapped address; divide: by zero; stack: overflow it; ud: an invalid instruction; nmi: "
+        "send one.\n"
+        "vmcs-elsewhere: load a VMCS that is bound to another core; vmcs-uncleared: bind it here first, but without "
+        "the VMCLEAR there.\n"
+        "The multiplexer prints registers and a backtrace and stays in the panic console.\n",
     .most = 1,
     .run = run_crash,
     .candidate = candidate_crash,
