@@ -92,6 +92,6 @@ def test_no_such_file(folder):
 
 
 def test_the_shipped_configuration_is_right():
-    result = subprocess.run([ROOT / "tools/check-config", ROOT / "polyvisor.cfg", "--cores", "1", "--memory", "100M"],
+    result = subprocess.run([ROOT / "tools/check-config", ROOT / "polyvisor.cfg", "--cores", "1", "--memory", "200M"],
                             capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
