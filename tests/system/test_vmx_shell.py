@@ -75,9 +75,12 @@ class TestFrame:
         assert_shares(shares(shell), {name: FRAME[name] / sum(FRAME.values()) for name in WEIGHTS}, 0.02)
         shell.run("sched weight light 100")
 
-    def test_no_pinning(self, shell):
-        assert shell.run("pin light 0") == "pin: not while the policy is frame, whose table says who runs where"
-        assert [agent["core"] for agent in agents(shell, "light")] == list(range(CORES))
+    def test_pinning(self, shell):
+        """The tables follow: a slot of who is not on a core is idle there."""
+        assert shell.run("pin light 0") == "light: on cores 0"
+        assert {agent["core"] for agent in shell.json("agents light")["agents"]} == {0}
+        assert shell.json("sched")["policy"] == "frame"
+        assert shell.run("pin light all").startswith("light: on cores 0-")
 
     def test_to_weighted_and_back(self, shell):
         assert shell.run("sched policy weighted") == "policy: weighted"
