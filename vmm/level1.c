@@ -24,6 +24,8 @@ void level1_work_out(const struct level1 *l1, struct level1_entity *entity)
     entity->due = (int64_t)price + entity->earned / 2;
     entity->turn = (int64_t)turn;
     entity->debt = (int64_t)(LEVEL1_MAX_DEBT * (turn > l1->slice ? turn : l1->slice));
+    uint64_t rounds = (uint64_t)(entity->debt * LEVEL1_UNITS / entity->earned) - 1;
+    entity->quick = rounds < LEVEL1_ROUNDS - 1 ? rounds : LEVEL1_ROUNDS - 1;
 }
 
 /// Works out the numbers anew, and keeps the credit within what they allow: turns that were earned, or debts that were

@@ -68,6 +68,7 @@ struct level1_entity {
     int64_t due;    ///< the credit for a turn, and half a round more
     int64_t turn;   ///< ticks
     int64_t debt;   ///< the deepest, ticks
+    uint64_t quick; ///< rounds that level1_next_turn lets it sit out: beyond may be a debt of which a part is forgiven
     /// The next of the entities that share slots of a frame, in a ring; NULL: alone. The caller's.
     struct level1_entity *mate;
 };

@@ -112,7 +112,7 @@ static inline struct level1_entity *level1_next_turn(struct level1 *l1, struct l
 {
     int64_t credit = entity->credit - (int64_t)ticks * LEVEL1_UNITS, missing = entity->due - credit;
     uint64_t rounds = (uint64_t)missing / (uint64_t)entity->earned;
-    if (__builtin_expect(rounds > LEVEL1_ROUNDS - 1, 0)) { // a deep debt; or a negative one, which is no end of a turn
+    if (__builtin_expect(rounds > entity->quick, 0)) { // a deep debt; or a negative one, which is no end of a turn
         level1_charge_weighted(l1, entity, ticks);
         return NULL;
     }
