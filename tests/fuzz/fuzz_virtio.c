@@ -4,10 +4,12 @@
  * nothing but the guest's memory, which the address sanitizer watches, do a bounded amount of work, and never forget that they need
  * a reset.
  *
- * An input is a list of steps: a byte that says which, and its operands. Some steps set up what would take an input long to find
+ * An input is a byte that says which device, and a list of steps: a byte that says which, and its operands. Some steps set up what would take an input long to find
  * out: a queue as it should be, and requests that are nearly right.
  */
 // links: vmm/personalities/lib/devices/virtio_blk.c vmm/personalities/lib/devices/overlay.c
+// links: vmm/personalities/lib/devices/virtio_console.c vmm/personalities/lib/devices/virtio_entropy.c
+// links: vmm/personalities/lib/devices/entropy.c vmm/personalities/lib/devices/sha256.c
 // links: vmm/personalities/lib/devices/virtio_pci.c vmm/personalities/lib/devices/virtio.c
 // links: vmm/personalities/lib/devices/virtqueue.c vmm/personalities/lib/devices/msix.c
 // links: vmm/personalities/lib/devices/pci.c vmm/personalities/lib/devices/pci_function.c
@@ -17,6 +19,8 @@
 #include <string.h>
 
 #include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
+#include "devices/virtio_entropy.h"
 #include "tests/unit/virtio_driver.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,7 +29,11 @@ enum { MEMORY = 1 << 14, IMAGE = 5 * OVERLAY_BLOCK + 700, CAPACITY = 3, STEPS = 
 
 static struct driver d;
 static struct virtio_blk blk;
+static struct virtio_console console;
+static struct virtio_entropy entropy;
+static struct virtio *device; ///< one of these
 static struct overlay disk;
+static uint64_t now, sent;
 
 /// The input, and what is left of it; zeros behind its end.
 struct input {
@@ -61,7 +69,8 @@ static void start(struct input *in)
     driver_config_put(&d, 4, 2, 6);
     driver_set_common(&d, DRIVER_STATUS, 1, 0);
     if (driver_negotiate(&d, features | VIRTIO_F_VERSION_1))
-        driver_queue(&d, 0, (uint16_t)(1 << take(in, 1) % 4));
+        for (uint32_t i = 0; i < device->kind->queues; i++)
+            driver_queue(&d, i, (uint16_t)(1 << take(in, 1) % 4));
     driver_set_common(&d, DRIVER_STATUS, 1, 15);
 }
 
@@ -82,7 +91,8 @@ static void request(struct input *in)
     enum { HEADER = 0x100, STATUS = 0x180, INDIRECT_TABLE = 0x200, NEXT = 1, WRITE = 2, INDIRECT = 4 };
     static const uint32_t lengths[] = {512, 0, 1, 20, 511, 1024, 4096, 8192};
     const uint8_t how = (uint8_t)take(in, 1);
-    const struct driver_queue *q = &d.queues[0];
+    const uint32_t queue = (how >> 7) % device->kind->queues;
+    const struct driver_queue *q = &d.queues[queue];
     const uint64_t table = (how & 1) != 0 ? INDIRECT_TABLE : q->descriptors;
     const uint64_t header[2] = {take(in, 1) % 12, take(in, 1) % 64}, change = take(in, (how & 2) != 0 ? 2 : 0);
     if (q->size == 0 || q->available + 6 + 2 * q->size > MEMORY)
@@ -95,9 +105,9 @@ static void request(struct input *in)
         descriptor(0, q->descriptors, INDIRECT_TABLE, 48, INDIRECT);
     if ((how & 2) != 0)
         d.memory[((how & 32) != 0 ? q->descriptors : table) % (MEMORY - 64) + change % 64] ^= (uint8_t)(change >> 8);
-    driver_offer(&d, 0, 0);
+    driver_offer(&d, queue, 0);
     if ((how & 64) == 0)
-        driver_put(&d, d.notify, 2, 0);
+        driver_put(&d, d.notify + 4ULL * queue, 2, 0);
 }
 
 static void offer(struct input *in)
@@ -108,11 +118,27 @@ static void offer(struct input *in)
         driver_offer(&d, 0, head);
 }
 
+static void send(void *context, uint8_t byte)
+{
+    (void)context, (void)byte;
+    sent++;
+}
+
+/// Things that come from outside.
+static void happen(struct input *in)
+{
+    const uint8_t bytes[VIRTIO_CONSOLE_INPUT] = {0};
+    if (device == &console.virtio)
+        virtio_console_receive(&console, bytes, (uint32_t)take(in, 1) % (VIRTIO_CONSOLE_INPUT + 1));
+    for (uint32_t i = 0; device == &entropy.virtio && i < ENTROPY_SAMPLES; i++)
+        virtio_entropy_sample(&entropy, now += 1000 + i * i % 251);
+}
+
 /// Returns whether the step may have reset the device: it wrote registers.
 static bool step(struct input *in)
 {
     const uint8_t what = (uint8_t)take(in, 1);
-    switch (what % 11) {
+    switch (what % 12) {
     case 0:
         write_memory(in);
         break;
@@ -139,13 +165,16 @@ static bool step(struct input *in)
         offer(in);
         break;
     case 9:
-        driver_put(&d, d.notify, 2, 0);
+        driver_put(&d, d.notify + what / 16 % 2 * 4, 2, 0);
+        break;
+    case 10:
+        happen(in);
         break;
     default:
-        virtio_advance(&blk.virtio);
+        virtio_advance(device);
         break;
     }
-    return what % 11 == 1 || what % 11 == 3 || what % 11 == 5;
+    return what % 12 == 1 || what % 12 == 3 || what % 12 == 5;
 }
 
 static void check(bool good)
@@ -163,19 +192,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(slots, 0, sizeof(slots));
     overlay_init(&disk, image, IMAGE, slots, copies, CAPACITY);
     const struct virtio_host host = driver_host(&d, MEMORY);
+    struct virtio *const devices[] = {&blk.virtio, &console.virtio, &entropy.virtio};
     virtio_blk_init(&blk, &disk, &host);
-    check(driver_attach(&d, &blk.virtio));
+    virtio_console_init(&console, send, NULL, &host);
+    virtio_entropy_init(&entropy, now = 0, &host);
+    device = devices[take(&in, 1) % 3];
+    check(driver_attach(&d, device));
     for (uint32_t i = 0; i < STEPS && in.size > 0; i++) {
-        const bool was_broken = (blk.virtio.status & VIRTIO_NEEDS_RESET) != 0;
-        const uint64_t chains = blk.virtio.counters.chains, resets = blk.virtio.counters.broken;
+        const bool was_broken = (device->status & VIRTIO_NEEDS_RESET) != 0;
+        const uint64_t chains = device->counters.chains, resets = device->counters.broken, before = sent;
         const bool may_reset = step(&in);
-        check(blk.virtio.counters.chains - chains <= VIRTQUEUE_MAX);
-        check(blk.virtio.counters.broken - resets <= 2); // a queue that is enabled, and what stands in it
-        check(!was_broken || may_reset || blk.virtio.counters.chains == chains);
-        check(!was_broken || may_reset || (blk.virtio.status & VIRTIO_NEEDS_RESET) != 0);
+        check(device->counters.chains - chains <= 2 * VIRTQUEUE_MAX && sent - before <= 2 * 4096); // once a queue
+        check(device->counters.broken - resets <= 2); // a queue that is enabled, and what stands in it
+        check(!was_broken || may_reset || device->counters.chains == chains);
+        check(!was_broken || may_reset || (device->status & VIRTIO_NEEDS_RESET) != 0);
     }
-    for (uint32_t i = 0; virtio_advance(&blk.virtio); i++)
-        check(i < ADVANCES);
+    bool more = true;
+    for (uint32_t i = 0; more && i < ADVANCES; i++) { // unfinished work goes on
+        const uint64_t before = device->counters.chains + sent;
+        more = virtio_advance(device);
+        check(!more || device->counters.chains + sent > before);
+    }
     check(d.reports <= VIRTIO_REPORTS + 1 && disk.used <= CAPACITY);
     check(memcmp(image, zeros, IMAGE) == 0);
     driver_free(&d);

@@ -34,6 +34,19 @@ static void test_overlay(void **state)
     }
 }
 
+static void test_devices(void **state)
+{
+    (void)state;
+    struct options options;
+    char why[OPTIONS_WHY];
+    assert_true(options_parse("console=hvc0 entropy=timing", &options, why));
+    assert_false(options.console || options.entropy);
+    assert_true(options_parse("polyvisor.console=virtio", &options, why));
+    assert_true(options.console && !options.entropy);
+    assert_true(options_parse("x polyvisor.entropy=timing", &options, why));
+    assert_true(!options.console && options.entropy);
+}
+
 static void test_wrong(void **state)
 {
     (void)state;
@@ -44,8 +57,12 @@ static void test_wrong(void **state)
         {"polyvisor.overlay=M", "args: found 'polyvisor.overlay=M', expected a size such as 16M"},
         {"polyvisor.overlay=4194305G", "args: found 'polyvisor.overlay=4194305G', expected a size such as 16M"},
         {"polyvisor.overlay=99999999999999999999", "a size"},
-        {"polyvisor.", "args: found 'polyvisor.', expected polyvisor.overlay=SIZE"},
-        {"polyvisor.colour=red", "args: found 'polyvisor.colour=red', expected polyvisor.overlay=SIZE"},
+        {"polyvisor.", "args: found 'polyvisor.', expected polyvisor.overlay=SIZE, polyvisor.console=virtio or"},
+        {"polyvisor.colour=red",
+         "args: found 'polyvisor.colour=red', expected polyvisor.overlay=SIZE, polyvisor.console=virtio or"},
+        {"polyvisor.console=", "args: found 'polyvisor.console=', expected virtio"},
+        {"polyvisor.console=virtio2", "args: found 'polyvisor.console=virtio2', expected virtio"},
+        {"polyvisor.entropy=rdrand", "args: found 'polyvisor.entropy=rdrand', expected timing"},
         {"polyvisor.0123456789012345678901234567890123456789012345", "args: found 'polyvisor.01234567890123456789"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -61,6 +78,7 @@ static void test_wrong(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overlay), cmocka_unit_test(test_wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overlay), cmocka_unit_test(test_devices),
+                                       cmocka_unit_test(test_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,6 +248,7 @@ static void run(struct cpu *cpu, uint64_t budget)
     const int64_t result = pv_vcpu_run(cpu->vcpu.id, budget);
     machine_lock();
     cpu->place = CPU_AT_WORK;
+    virtio_devices_sample();
     settle(cpu);
     if (result == PV_RUN_EXIT)
         cpu_handle_exit(cpu);

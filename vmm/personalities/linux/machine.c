@@ -149,10 +149,12 @@ static const char *make_tables(void)
     return acpi_tables(&view, area, LAYOUT_ACPI_SIZE, LAYOUT_ACPI) != 0 ? NULL : "the ACPI tables do not fit";
 }
 
-/// Console input goes into the UART as far as there is room; the rest stays with the multiplexer.
+/// Console input goes into the UART as far as there is room, or to the virtio console; the rest stays with the multiplexer.
 static void take_input(void)
 {
     machine.input_held = false;
+    if (virtio_devices_take_input())
+        return;
     while (uart_room(&machine.uart) > 0) {
         const int byte = console_get(&machine.console);
         if (byte < 0)

@@ -24,19 +24,33 @@ static bool parse_size(const char *text, size_t length, uint64_t *size)
     return true;
 }
 
-static bool is_key(const char *word, size_t length, const char *key)
+/// Whether the word is a key, of those that end with '=', and a value; *value is where that begins.
+static bool has_key(const char *word, size_t length, const char *key, size_t *value)
 {
-    return length >= strlen(key) && strncmp(word, key, strlen(key)) == 0;
+    *value = strlen(key);
+    return length >= *value && strncmp(word, key, *value) == 0;
+}
+
+static bool is(const char *text, size_t length, const char *expected)
+{
+    return length == strlen(expected) && strncmp(text, expected, length) == 0;
 }
 
 /// One word, without the prefix. NULL, or what was expected.
 static const char *take(const char *word, size_t length, struct options *options)
 {
-    static const char overlay[] = "overlay=";
-    if (!is_key(word, length, overlay))
-        return "polyvisor.overlay=SIZE";
-    return parse_size(word + strlen(overlay), length - strlen(overlay), &options->overlay) ? NULL
-                                                                                           : "a size such as 16M";
+    size_t at;
+    if (has_key(word, length, "overlay=", &at))
+        return parse_size(word + at, length - at, &options->overlay) ? NULL : "a size such as 16M";
+    if (has_key(word, length, "console=", &at)) {
+        options->console = is(word + at, length - at, "virtio");
+        return options->console ? NULL : "virtio";
+    }
+    if (has_key(word, length, "entropy=", &at)) {
+        options->entropy = is(word + at, length - at, "timing");
+        return options->entropy ? NULL : "timing";
+    }
+    return "polyvisor.overlay=SIZE, polyvisor.console=virtio or polyvisor.entropy=timing";
 }
 
 bool options_parse(const char *args, struct options *options, char *why)

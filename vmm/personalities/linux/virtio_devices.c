@@ -4,22 +4,16 @@
 #include "machine.h"
 #include "options.h"
 
-enum { DISK_DEVICE = 1, OVERLAY_DEFAULT = 16 << 20, PCI_MEMORY = 0xfe000000 };
+enum { FIRST_DEVICE = 1, OVERLAY_DEFAULT = 16 << 20, PCI_MEMORY = 0xfe000000 };
 
 static uint64_t taken;
 
-const char *virtio_devices_plan(const struct pv_info *info)
+/// The overlay's memory.
+static const char *plan_disk(const struct pv_module *file, uint64_t wanted)
 {
     static char why[OPTIONS_WHY];
     struct virtio_devices *d = &machine.virtio;
-    struct options options;
-    if (!options_parse(info->args, &options, why))
-        return why;
-    d->disk_file = machine_module("disk");
-    if (d->disk_file == NULL)
-        return NULL;
-    const uint64_t size = d->disk_file->size, table = overlay_table_size(size);
-    const uint64_t wanted = options.overlay == OPTIONS_DEFAULT ? OVERLAY_DEFAULT : options.overlay;
+    const uint64_t size = file->size, table = overlay_table_size(size);
     uint64_t capacity = wanted / OVERLAY_BLOCK;
     if (capacity > table / sizeof(uint32_t))
         capacity = table / sizeof(uint32_t); // more than the disk has
@@ -31,9 +25,25 @@ const char *virtio_devices_plan(const struct pv_info *info)
         return why;
     }
     taken = table + capacity * OVERLAY_BLOCK + PV_PAGE_SIZE;
-    overlay_init(&d->overlay, (const void *)(uintptr_t)d->disk_file->address, size, pv_pool_pointer(slots),
+    overlay_init(&d->overlay, (const void *)(uintptr_t)file->address, size, pv_pool_pointer(slots),
                  pv_pool_pointer(copies), (uint32_t)capacity);
     return NULL;
+}
+
+const char *virtio_devices_plan(const struct pv_info *info)
+{
+    static char why[OPTIONS_WHY];
+    struct virtio_devices *d = &machine.virtio;
+    struct options options;
+    if (!options_parse(info->args, &options, why))
+        return why;
+    const struct pv_module *disk = machine_module("disk");
+    d->wanted[VIRTIO_DISK] = disk != NULL ? &d->disk.virtio : NULL;
+    d->wanted[VIRTIO_CONSOLE] = options.console ? &d->console.virtio : NULL;
+    d->wanted[VIRTIO_ENTROPY] = options.entropy ? &d->entropy.virtio : NULL;
+    if (disk == NULL)
+        return NULL;
+    return plan_disk(disk, options.overlay == OPTIONS_DEFAULT ? OVERLAY_DEFAULT : options.overlay);
 }
 
 uint64_t virtio_devices_memory(void)
@@ -67,23 +77,53 @@ static void send_message(void *context, uint64_t address, uint32_t data)
     apic_deliver_msi(context, address, data);
 }
 
+static void send_byte(void *context, uint8_t byte)
+{
+    console_put(context, (char)byte);
+}
+
 void virtio_devices_make(void)
 {
     const struct virtio_host host = {.memory = {.at = guest_memory}, .report = report, .wake = wake};
     struct virtio_devices *d = &machine.virtio;
     uint32_t next = PCI_MEMORY;
-    if (d->disk_file != NULL) {
+    if (d->wanted[VIRTIO_DISK] != NULL)
         virtio_blk_init(&d->disk, &d->overlay, &host);
-        virtio_pci_init(&d->disk_pci, &d->disk.virtio, &machine.pci, DISK_DEVICE, send_message, &machine.bus);
-    }
+    if (d->wanted[VIRTIO_CONSOLE] != NULL)
+        virtio_console_init(&d->console, send_byte, &machine.console, &host);
+    if (d->wanted[VIRTIO_ENTROPY] != NULL)
+        virtio_entropy_init(&d->entropy, pv_tsc(), &host);
+    for (uint32_t i = 0; i < VIRTIO_DEVICES; i++)
+        if (d->wanted[i] != NULL)
+            virtio_pci_init(&d->bus[i], d->wanted[i], &machine.pci, FIRST_DEVICE + i, send_message, &machine.bus);
     pci_assign(&machine.pci, &next);
 }
 
 uint64_t virtio_devices_advance(uint64_t now)
 {
-    struct virtio_devices *d = &machine.virtio;
     bool more = false;
-    if (d->disk_file != NULL)
-        more = virtio_advance(&d->disk.virtio);
+    for (uint32_t i = 0; i < VIRTIO_DEVICES; i++)
+        if (machine.virtio.wanted[i] != NULL)
+            more = virtio_advance(machine.virtio.wanted[i]) || more;
     return more ? now : DEV_NEVER;
+}
+
+bool virtio_devices_take_input(void)
+{
+    struct virtio_console *console = &machine.virtio.console;
+    if (machine.virtio.wanted[VIRTIO_CONSOLE] == NULL || !virtio_is_ready(&console->virtio))
+        return false;
+    while (virtio_console_room(console) > 0) {
+        const int byte = console_get(&machine.console);
+        if (byte < 0)
+            break;
+        virtio_console_receive(console, &(const uint8_t){(uint8_t)byte}, 1);
+    }
+    return true;
+}
+
+void virtio_devices_sample(void)
+{
+    if (machine.virtio.wanted[VIRTIO_ENTROPY] != NULL)
+        virtio_entropy_sample(&machine.virtio.entropy, pv_tsc());
 }

@@ -4,14 +4,20 @@
 #define POLYVISOR_LINUX_VIRTIO_DEVICES_H
 
 #include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
+#include "devices/virtio_entropy.h"
 #include "devices/virtio_pci.h"
 #include "personality.h"
 
+enum { VIRTIO_DISK, VIRTIO_CONSOLE, VIRTIO_ENTROPY, VIRTIO_DEVICES };
+
 struct virtio_devices {
-    const struct pv_module *disk_file; ///< NULL: no disk
+    struct virtio *wanted[VIRTIO_DEVICES]; ///< those that are there, by what they are
+    struct virtio_pci bus[VIRTIO_DEVICES];
     struct overlay overlay;
     struct virtio_blk disk;
-    struct virtio_pci disk_pci;
+    struct virtio_console console;
+    struct virtio_entropy entropy;
 };
 
 /// Takes memory for the devices from the pool, once, before the guest gets the rest. NULL, or what is wrong.
@@ -25,5 +31,11 @@ void virtio_devices_make(void);
 
 /// Goes on with unfinished work. Returns when it wants to be called again.
 uint64_t virtio_devices_advance(uint64_t now);
+
+/// Has console input go to the virtio console, when a driver drives it. False: it does not.
+bool virtio_devices_take_input(void);
+
+/// An exit has come: at a time that depends on more than the guest.
+void virtio_devices_sample(void);
 
 #endif
