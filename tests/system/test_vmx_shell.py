@@ -75,12 +75,18 @@ class TestFrame:
         assert_shares(shares(shell), {name: FRAME[name] / sum(FRAME.values()) for name in WEIGHTS}, 0.02)
         shell.run("sched weight light 100")
 
-    def test_pinning(self, shell):
-        """The tables follow: a slot of who is not on a core is idle there."""
+    def test_pin(self, shell):
+        """All agents of a personality on one core share its slots there; on the other cores nobody has them."""
         assert shell.run("pin light 0") == "light: on cores 0"
-        assert {agent["core"] for agent in shell.json("agents light")["agents"]} == {0}
-        assert shell.json("sched")["policy"] == "frame"
-        assert shell.run("pin light all").startswith("light: on cores 0-")
+        found = shares(shell)
+        fair = {name: FRAME[name] / sum(FRAME.values()) for name in WEIGHTS}
+        assert [found["light", core] for core in (1, 2)] == [0, 0]
+        assert_shares({key: share for key, share in found.items() if share}, fair, 0.02)
+        before = agents(shell, "light")
+        shell.wait_until(lambda: all(now["ticks"] > then["ticks"] for now, then in zip(agents(shell, "light"), before)),
+                         "all three have had slots")
+        assert shell.run("pin light all") == "light: on cores 0-2"
+        assert_shares(shares(shell), fair, 0.02)
 
     def test_to_weighted_and_back(self, shell):
         assert shell.run("sched policy weighted") == "policy: weighted"
@@ -129,7 +135,7 @@ class TestSteering:
         def arrived():
             return [agent["core"] for agent in agents(shell, "heavy")] == places
         assert shell.run(f"pin heavy {cores}") == f"heavy: on cores {'0-2' if cores == 'all' else cores}"
-        shell.wait_until(arrived, "all have arrived")
+        assert arrived()
         assert shell.personality("heavy")["cores"] == sorted(set(places))
         vcpus = shell.json("vcpus heavy")["vcpus"]
         assert sorted(vcpu["core"] for vcpu in vcpus) == sorted(2 * places)
