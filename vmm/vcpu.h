@@ -70,6 +70,7 @@ struct vcpu {
     uint32_t primary, secondary;          ///< controls, as they stand in the VMCS
     uint32_t wanted_windows;              ///< window exiting that the personality itself asked for, in vmcs_write
     uint32_t wanted_exceptions;           ///< the exception bitmap that it asked for
+    uint64_t wanted_cr4_mask;             ///< the guest/host mask of CR4 that it asked for
     bool wants_mov_dr;
     uint64_t budget_end; ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
     uint64_t timer_end;  ///< TSC at which the preemption timer is to fire

@@ -94,6 +94,9 @@ static int32_t write_field(struct vcpu *vcpu, uint32_t field, uint64_t value)
     if (field == VMCS_EXCEPTION_BITMAP) {
         vcpu->wanted_exceptions = (uint32_t)value;
     }
+    if (field == VMCS_CR4_GUEST_HOST_MASK) {
+        vcpu->wanted_cr4_mask = value;
+    }
     if (field == VMCS_GUEST_DR7 && (value & DR7_ENABLES)) {
         vcpu_use_debug_registers(vcpu);
     }

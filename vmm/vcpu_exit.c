@@ -7,6 +7,7 @@
 #include "arch/x86/fpu.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/upcalls.h"
+#include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/entry_check.h"
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
@@ -28,10 +29,11 @@ static void deliver(struct agent *agent, struct vcpu *vcpu, uint32_t reason)
     vcpu_finish_run(agent, PV_RUN_EXIT);
 }
 
-static void inject_gp(void)
+static void inject_gp(const struct vcpu *vcpu)
 {
-    uint32_t info =
-        INTERRUPTION_VALID | INTERRUPTION_ERROR_CODE | EVENT_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | VECTOR_GP;
+    bool error_code = vmx_event_error_codes(vmcs_read(VMCS_GUEST_CR0), vcpu->secondary);
+    uint32_t info = INTERRUPTION_VALID | (error_code ? INTERRUPTION_ERROR_CODE : 0) |
+                    EVENT_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | VECTOR_GP;
     vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, info);
     vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, 0);
     trace_inject(core_self(), info);
@@ -60,9 +62,26 @@ static bool absorb_wrmsr(struct vcpu *vcpu)
     if (vcpu_write_msr(vcpu, msr, value)) {
         skip_instruction();
     } else {
-        inject_gp();
+        inject_gp(vcpu);
     }
     return true;
+}
+
+/// Exit qualification of control-register accesses, SDM Vol. 3C table 28-3. The guest turns CR4.MCE on or off: it has it on anyway.
+static bool absorb_cr_access(const struct vcpu *vcpu)
+{
+    enum { NUMBER_AND_TYPE = 0x3f, MOV_TO_CR4 = 4, GPR_SHIFT = 8, GPR = 15 };
+    uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION), gpr = qualification >> GPR_SHIFT & GPR;
+    uint64_t shadow = vmcs_read(VMCS_CR4_READ_SHADOW), value;
+    if ((qualification & NUMBER_AND_TYPE) != MOV_TO_CR4) {
+        return false;
+    }
+    value = gpr == PV_RSP ? vmcs_read(VMCS_GUEST_RSP) : vcpu->gprs[gpr];
+    if (!vmx_absorb_cr4(value, vcpu->wanted_cr4_mask, &shadow)) {
+        return false;
+    }
+    vmcs_write(VMCS_CR4_READ_SHADOW, shadow);
+    return true; // the instruction runs again
 }
 
 /// XSETBV exits whatever the controls say (SDM Vol. 3C 26.1.2), after its CPL check.
@@ -70,7 +89,7 @@ static void absorb_xsetbv(struct core *core, struct vcpu *vcpu)
 {
     uint64_t value = (uint32_t)vcpu->gprs[PV_RAX] | vcpu->gprs[PV_RDX] << 32;
     if ((uint32_t)vcpu->gprs[PV_RCX] != 0 || !fpu_xcr0_valid(value)) {
-        inject_gp();
+        inject_gp(vcpu);
         return;
     }
     fpu_write_xcr0(value);
@@ -187,6 +206,8 @@ static bool absorb(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
         return !vcpu_grant_window(vcpu, reason);
     case EXIT_REASON_MOV_DR:
         return absorb_mov_dr(vcpu);
+    case EXIT_REASON_CR_ACCESS:
+        return absorb_cr_access(vcpu);
     case EXIT_REASON_INIT: // the core is not reset by it (SDM Vol. 3C 26.2); guests' INIT is modelled in software
     case EXIT_REASON_SIPI:
         return true;

@@ -103,6 +103,10 @@ void vcpu_take_state(struct vcpu *vcpu)
         if (dirty & PV_GROUP_MSRS) {
             take_registers(vcpu, s);
         }
+        if (dirty & PV_GROUP_CR2) {
+            vcpu->registers->cr2 = __atomic_load_n(&s->cr2, __ATOMIC_RELAXED);
+            cpu_write_cr2(vcpu->registers->cr2);
+        }
         s->dirty = 0;
     }
     if (__atomic_load_n(&s->inject, __ATOMIC_RELAXED) & VCPU_INJECT_MASK) {
@@ -263,6 +267,9 @@ void vcpu_give_groups(struct pv_vcpu_state *s, uint32_t groups)
     }
     if (groups & PV_GROUP_STATE) {
         s->activity = (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY);
+    }
+    if (groups & PV_GROUP_CR2) {
+        s->cr2 = cpu_read_cr2(); // ring 0 had no page fault since the exit
     }
     if (groups & PV_GROUP_SYSENTER) {
         s->sysenter_cs = vmcs_read(VMCS_GUEST_SYSENTER_CS);

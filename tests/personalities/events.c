@@ -12,6 +12,13 @@ GUEST_CODE(handler, 16, "incw 0x6000; iret");
 GUEST_CODE(opener, 16, "cli; mov $200, %cx; 1: loop 1b; sti; nop; 2: jmp 2b");
 GUEST_CODE(looper, 16, "sti; nop; 2: jmp 2b");
 GUEST_CODE(closed, 16, "cli; 2: jmp 2b");
+/// LSTAR with an address that is not canonical; 18 bytes before the WRMSR.
+GUEST_CODE(bad_wrmsr, 16, "movl $0xc0000082, %ecx; movl $0, %eax; movl $0x8000, %edx; wrmsr; hlt");
+GUEST_CODE(halter, 16, "hlt");
+GUEST_CODE(cr2_reader, 16, "mov %cr2, %eax; mov %eax, 0x6000; inc %eax; mov %eax, %cr2; hlt");
+GUEST_CODE(mce_toggler, 16,
+           "mov $0xc0, %eax; mov %eax, %cr4; mov %cr4, %ebx; mov %ebx, 0x6000\n"
+           "mov $0x80, %eax; mov %eax, %cr4; mov %cr4, %ebx; mov %ebx, 0x6004; hlt");
 
 static struct guest guest;
 
@@ -102,6 +109,50 @@ static void nmi_window_opens_behind_iret(void)
     expect(state->inject == 0, "event and request", state->inject);
 }
 
+/// #GP of a WRMSR that the multiplexer carries out, in real mode, where exceptions have no error codes.
+static void absorbed_wrmsr_faults_in_real_mode(void)
+{
+    const uint32_t vector = 13;
+    struct pv_vcpu_state *state = prepare(bad_wrmsr, bad_wrmsr_end);
+    pv_guest_load_image(&guest.memory, HANDLER, halter, halter_end);
+    *(uint32_t *)pv_guest_pointer(&guest.memory, vector * 4, 4) = HANDLER;
+    const int64_t reason = guest_run(&guest);
+    expect(reason == PV_EXIT_HLT && state->rip == HANDLER, "the handler of a #GP", reason);
+    expect(*(uint16_t *)pv_guest_pointer(&guest.memory, GUEST_STACK - 6, 2) == GUEST_CODE_AT + 18, "where it came from",
+           *(uint16_t *)pv_guest_pointer(&guest.memory, GUEST_STACK - 6, 2));
+}
+
+/// A page fault's address goes into the guest, and comes out.
+static void page_faults_have_an_address(void)
+{
+    struct pv_vcpu_state *state = prepare(looper, looper_end);
+    const uint32_t vector = 14, address = 0x12345678;
+    pv_guest_load_image(&guest.memory, HANDLER, cr2_reader, cr2_reader_end);
+    *(uint32_t *)pv_guest_pointer(&guest.memory, vector * 4, 4) = HANDLER;
+    expect(pv_inject(state, PV_TYPE_EXCEPTION, vector), "an event that can be given", 0); // real mode: no error code
+    state->cr2 = address;
+    state->dirty |= PV_GROUP_CR2;
+    const int64_t reason = guest_run(&guest);
+    const uint32_t seen = *(const uint32_t *)pv_guest_pointer(&guest.memory, MARK, 4);
+    expect(reason == PV_EXIT_HLT && seen == address, "the address of a page fault", seen);
+    expect(state->cr2 == address + 1, "one that the guest wrote", (int64_t)state->cr2);
+}
+
+/// The guest turns CR4.MCE on and off: it sees what it wrote, the machine keeps it on.
+static void machine_check_enable_stays(void)
+{
+    struct pv_vcpu_state *state = prepare(mce_toggler, mce_toggler_end);
+    struct pv_vmcs_entry cr4 = {.field = 0x6804};
+    const uint32_t mce = 1 << 6, pge = 1 << 7;
+    const uint32_t *seen = pv_guest_pointer(&guest.memory, MARK, 8);
+    const int64_t reason = guest_run(&guest);
+    expect(reason == PV_EXIT_HLT, "a guest that changes CR4.MCE", reason);
+    expect(seen[0] == (mce | pge) && seen[1] == pge, "what it sees", seen[0] << 16 | seen[1]);
+    expect(state->cr4 == pge, "what its personality sees", (int64_t)state->cr4);
+    pv_vmcs_read(guest.vcpu.id, &cr4, 1);
+    expect((cr4.value & (mce | pge)) == (mce | pge), "what is in force", (int64_t)cr4.value);
+}
+
 /// An interrupt whose delivery exits, because the stack is not mapped.
 static void interrupt_into_a_hole(struct pv_vcpu_state *state)
 {
@@ -152,6 +203,9 @@ int main(const struct pv_info *info, uint32_t agent)
     event_goes_before_the_window();
     event_waits_and_can_be_withdrawn();
     nmi_window_opens_behind_iret();
+    absorbed_wrmsr_faults_in_real_mode();
+    machine_check_enable_stays();
+    page_faults_have_an_address();
     interrupted_delivery_is_repeated();
     interrupted_delivery_can_be_cancelled();
     pv_printf("%u wrong\n", isolation_failures);

@@ -218,7 +218,7 @@ static void masks_keep_what_is_the_cores(void **state)
     (void)state;
     assert_int_equal(vmx_cr0_mask(0), 0x60000020); // CD, NW, NE
     assert_int_equal(vmx_cr0_mask(1), 0x60000021);
-    assert_int_equal(vmx_cr4_mask(0), 0x2000);
+    assert_int_equal(vmx_cr4_mask(0), 0x2040); // VMXE, MCE
     assert_int_equal(vmx_cr4_mask(UINT64_MAX), UINT64_MAX);
 }
 
@@ -229,8 +229,8 @@ static void control_registers_obey_vmx_operation(void **state)
     assert_int_equal(vmx_guest_cr0(&skylake, 0x60000010), 0x60000030); // after INIT
     assert_int_equal(vmx_guest_cr0(&skylake, 0x80050033), 0x80050033); // Linux
     assert_int_equal(vmx_guest_cr0(&skylake, UINT64_MAX), 0xffffffff); // no upper half
-    assert_int_equal(vmx_guest_cr4(&skylake, 0), 0x2000);
-    assert_int_equal(vmx_guest_cr4(&skylake, 0x20), 0x2020);
+    assert_int_equal(vmx_guest_cr4(&skylake, 0), 0x2040);
+    assert_int_equal(vmx_guest_cr4(&skylake, 0x20), 0x2060);
     assert_int_equal(vmx_guest_cr4(&skylake, UINT64_MAX), 0x3727ff);
     uint64_t seed = 7;
     for (int i = 0; i < 10000; i++) {
@@ -241,6 +241,26 @@ static void control_registers_obey_vmx_operation(void **state)
         assert_int_equal(cr4 & 0x2000, 0x2000);
         assert_int_equal(cr4 & ~skylake.cr4_fixed1, 0);
     }
+}
+
+/// A guest that turns MCE on or off does not reach its personality, unless that wants to see something about the write.
+static void machine_check_enable_is_absorbed(void **state)
+{
+    (void)state;
+    const uint64_t mce = 0x40, vmxe = 0x2000, pae = 0x20, pge = 0x80;
+    uint64_t shadow = 0;
+    assert_true(vmx_absorb_cr4(mce, 0, &shadow));
+    assert_int_equal(shadow, mce);
+    assert_false(vmx_absorb_cr4(mce, 0, &shadow)); // nothing has changed: why did it exit?
+    assert_true(vmx_absorb_cr4(pae | pge, pae << 10, &shadow));
+    assert_int_equal(shadow, 0); // only MCE of it
+    shadow = pae | mce;
+    assert_false(vmx_absorb_cr4(pae | vmxe, 0, &shadow));
+    assert_false(vmx_absorb_cr4(pae, mce, &shadow));
+    assert_false(vmx_absorb_cr4(0, pae, &shadow));
+    assert_int_equal(shadow, pae | mce);
+    assert_true(vmx_absorb_cr4(pae | pge, pae, &shadow));
+    assert_int_equal(shadow, pae);
 }
 
 static void efer_follows_paging(void **state)
@@ -308,6 +328,7 @@ int main(void)
         cmocka_unit_test(exceptions_that_hang_the_core_exit),
         cmocka_unit_test(masks_keep_what_is_the_cores),
         cmocka_unit_test(control_registers_obey_vmx_operation),
+        cmocka_unit_test(machine_check_enable_is_absorbed),
         cmocka_unit_test(efer_follows_paging),
         cmocka_unit_test(mode_is_always_consistent),
         cmocka_unit_test(page_attributes_have_no_reserved_types),

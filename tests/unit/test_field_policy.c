@@ -297,10 +297,10 @@ static void values_are_adjusted(void **state)
     check_adjust(VMCS_EXCEPTION_BITMAP, 0, 0x60002);
     check_adjust(VMCS_EXCEPTION_BITMAP, UINT64_C(0xf00004000), 0x64002);
     check_adjust(VMCS_CR0_GUEST_HOST_MASK, 0, 0x60000020);
-    check_adjust(VMCS_CR4_GUEST_HOST_MASK, 0x20, 0x2020);
+    check_adjust(VMCS_CR4_GUEST_HOST_MASK, 0x20, 0x2060);
     check_adjust(VMCS_CR0_READ_SHADOW, 0x60000010, 0x60000010);
     check_adjust(VMCS_GUEST_CR0, 0x11, 0x31);
-    check_adjust(VMCS_GUEST_CR4, 0x20 | UINT64_C(1) << 40, 0x2020);
+    check_adjust(VMCS_GUEST_CR4, 0x20 | UINT64_C(1) << 40, 0x2060);
     check_adjust(VMCS_GUEST_IA32_EFER, UINT64_MAX, 0xd01);
     check_adjust(VMCS_GUEST_IA32_DEBUGCTL, 3, 3);
     check_adjust(VMCS_GUEST_IA32_PAT, 0x0007040600070106, 0x0007040600070106);

@@ -266,6 +266,18 @@ static void requests_stand_beside_events(void **unused)
     assert_int_equal(state.inject, 0x90000b0d);
 }
 
+static void page_faults_bring_their_address(void **unused)
+{
+    (void)unused;
+    assert_true(pv_inject_page_fault(&state, 6, UINT64_C(0xffff888000001234)));
+    assert_int_equal(state.inject, 0x80000b0e);
+    assert_int_equal(state.inject_error, 6);
+    assert_true(state.cr2 == UINT64_C(0xffff888000001234));
+    assert_int_equal(state.dirty, PV_GROUP_CR2);
+    assert_false(pv_inject_page_fault(&state, 2, 0)); // another waits
+    assert_true(state.cr2 == UINT64_C(0xffff888000001234));
+}
+
 static void tells_when_interrupts_can_come(void **unused)
 {
     (void)unused;
@@ -370,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup(refuses_what_wrmsr_would, clear_state),
         cmocka_unit_test_setup(injects_one_event, clear_state),
         cmocka_unit_test_setup(requests_stand_beside_events, clear_state),
+        cmocka_unit_test_setup(page_faults_bring_their_address, clear_state),
         cmocka_unit_test_setup(tells_when_interrupts_can_come, clear_state),
         cmocka_unit_test_setup(lets_interrupted_deliveries_go_first, clear_state),
         cmocka_unit_test_setup(starts_in_real_mode, clear_state),

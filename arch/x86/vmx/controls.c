@@ -158,7 +158,17 @@ uint64_t vmx_cr0_mask(uint64_t wanted)
 
 uint64_t vmx_cr4_mask(uint64_t wanted)
 {
-    return wanted | CR4_VMXE;
+    return wanted | CR4_VMXE | CR4_MCE;
+}
+
+bool vmx_absorb_cr4(uint64_t value, uint64_t wanted, uint64_t *shadow)
+{
+    uint64_t differs = value ^ *shadow;
+    if ((differs & (wanted | CR4_VMXE)) != 0 || (differs & CR4_MCE) == 0) {
+        return false;
+    }
+    *shadow ^= CR4_MCE;
+    return true;
 }
 
 uint64_t vmx_guest_cr0(const struct vmx_caps *caps, uint64_t wanted)
@@ -168,7 +178,7 @@ uint64_t vmx_guest_cr0(const struct vmx_caps *caps, uint64_t wanted)
 
 uint64_t vmx_guest_cr4(const struct vmx_caps *caps, uint64_t wanted)
 {
-    return (wanted | caps->cr4_fixed0) & caps->cr4_fixed1;
+    return (wanted | caps->cr4_fixed0 | CR4_MCE) & caps->cr4_fixed1;
 }
 
 bool vmx_pat_valid(uint64_t pat)

@@ -33,13 +33,17 @@ uint32_t vmx_exception_bitmap(uint32_t wanted);
 /// Bits of CR0 that the guest's own MOV must not change. CD and NW act on the whole core and VM exits leave them alone
 /// (SDM Vol. 3C 28.5.1); NE is fixed in VMX operation.
 uint64_t vmx_cr0_mask(uint64_t wanted);
-/// CR4: VMXE is fixed in VMX operation, and guests see it in the read shadow.
+/// CR4: VMXE is fixed in VMX operation; without MCE a machine check shuts the core down instead of exiting (SDM Vol. 3A 2.5). Guests
+/// see both in the read shadow.
 uint64_t vmx_cr4_mask(uint64_t wanted);
+/// A MOV to CR4 exited. True: the personality, whose own mask is `wanted`, needs not know; executed again with the read shadow
+/// *shadow it does not exit.
+bool vmx_absorb_cr4(uint64_t value, uint64_t wanted, uint64_t *shadow);
 
 /// A guest's CR0 with the bits that are fixed in VMX operation, PE and PG excepted (unrestricted guest; SDM Vol. 3C
 /// 24.8).
 uint64_t vmx_guest_cr0(const struct vmx_caps *caps, uint64_t wanted);
-/// A guest's CR4 with the bits that are fixed in VMX operation, VMXE among them.
+/// A guest's CR4 with the bits that are fixed in VMX operation, VMXE among them, and with MCE.
 uint64_t vmx_guest_cr4(const struct vmx_caps *caps, uint64_t wanted);
 /// A guest's IA32_EFER: of the supported bits only, and LMA exactly when LME and CR0.PG are set (SDM Vol. 3A 9.8.5).
 uint64_t vmx_guest_efer(uint64_t supported, uint64_t cr0, uint64_t wanted);

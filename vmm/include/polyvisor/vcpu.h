@@ -161,7 +161,8 @@ enum pv_state_group {
     PV_GROUP_MSRS = 1 << 5,     ///< STAR, LSTAR, SFMASK, KERNEL_GS_BASE, TSC_AUX (the register file's)
     PV_GROUP_FLAGS = 1 << 6,    ///< rsp, rflags, interruptibility: always filled
     PV_GROUP_ALWAYS = PV_GROUP_RIP | PV_GROUP_FLAGS, ///< those that are
-    PV_GROUP_ALL = (1 << 7) - 1,                     ///< every group
+    PV_GROUP_CR2 = 1 << 7,                           ///< cr2
+    PV_GROUP_ALL = (1 << 8) - 1,                     ///< every group
 };
 
 /// A segment register, or (base and limit alone) GDTR or IDTR.
@@ -241,6 +242,7 @@ struct pv_vcpu_state {
     char entry_rule[PV_WHY_SIZE];
     uint64_t xcr0;     ///< out: of the last XSETBV
     uint64_t run_time; ///< out: ticks that the guest has run so far
+    uint64_t cr2;      ///< PV_GROUP_CR2: a page fault's address, for who injects or intercepts them
 };
 _Static_assert(sizeof(struct pv_vcpu_state) <= 4096, "the state page is one page");
 

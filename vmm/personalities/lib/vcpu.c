@@ -300,6 +300,15 @@ bool pv_inject_error(struct pv_vcpu_state *state, uint8_t vector, uint32_t error
     return true;
 }
 
+bool pv_inject_page_fault(struct pv_vcpu_state *state, uint32_t error, uint64_t address)
+{
+    if (!pv_inject_error(state, PV_VECTOR_PF, error))
+        return false;
+    state->cr2 = address;
+    state->dirty |= PV_GROUP_CR2;
+    return true;
+}
+
 bool pv_can_interrupt(const struct pv_vcpu_state *state)
 {
     return !pv_inject_pending(state) && (state->vectoring_info & PV_INJECT_VALID) == 0 &&

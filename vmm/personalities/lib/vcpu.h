@@ -261,7 +261,7 @@ void pv_skip_instruction(struct pv_vcpu_state *state);
 /// Types of events (SDM Vol. 3C table 25-17).
 enum pv_inject_type { PV_TYPE_INTERRUPT = 0, PV_TYPE_NMI = 2, PV_TYPE_EXCEPTION = 3 };
 
-enum { PV_VECTOR_NMI = 2, PV_VECTOR_UD = 6, PV_VECTOR_GP = 13 };
+enum { PV_VECTOR_NMI = 2, PV_VECTOR_UD = 6, PV_VECTOR_GP = 13, PV_VECTOR_PF = 14 };
 
 #define PV_INJECT_ERROR_CODE (UINT32_C(1) << 11)
 
@@ -279,6 +279,9 @@ bool pv_inject(struct pv_vcpu_state *state, enum pv_inject_type type, uint8_t ve
 
 /// The same for an exception with an error code.
 bool pv_inject_error(struct pv_vcpu_state *state, uint8_t vector, uint32_t error);
+
+/// #PF with its error code and address.
+bool pv_inject_page_fault(struct pv_vcpu_state *state, uint32_t error, uint64_t address);
 
 /// Has the next entry forget the event whose delivery the last exit interrupted.
 static inline void pv_cancel_vectoring(struct pv_vcpu_state *state)
