@@ -383,8 +383,8 @@ from_ring3:                             ; rdi = struct regs
     call mux_interrupt
     jmp resume_from_top
 
-; In ring 0 interrupts are only taken while idling, and, by Bochs with several cores now and then, behind the STI before
-; SYSEXIT; anything else is a fault of ours, or of a place that expects it.
+; In ring 0 interrupts are only taken while idling, and behind the STI before SYSEXIT, by Bochs with several cores now and then, and by
+; processors after an NMI there, whose IRET ends STI's blocking; anything else is a fault of ours, or of a place that expects it.
 from_ring0:
     cmp qword [rsp], VECTOR_EXTERNAL
     jb ring0_common
