@@ -36,11 +36,24 @@ static int64_t add_cpu(const struct pv_info *info, const struct options *options
     return PV_OK;
 }
 
+static void wait_a_moment(const struct pv_info *info)
+{
+    pv_event_wait(PV_EVENT_USER, pv_tsc() + info->tsc_hz / WAITS_PER_SECOND);
+}
+
 /// Waits until the agent that makes a team has done so.
 static void await_team(const struct pv_info *info, uint32_t first, size_t place)
 {
     while (!team_ready[first][place])
-        pv_event_wait(PV_EVENT_USER, pv_tsc() + info->tsc_hz / WAITS_PER_SECOND);
+        wait_a_moment(info);
+}
+
+/// Waits until all vcpus of a team are there: each is made with the page tables and descriptors that all share, written anew.
+static void await_fellows(const struct pv_info *info, const struct team *team)
+{
+    for (uint32_t i = 0; i < team->count; i++)
+        while (team->cpus[i] == NULL)
+            wait_a_moment(info);
 }
 
 /// This agent's share of one guest.
@@ -66,6 +79,7 @@ static int64_t add_guest(const struct pv_info *info, const struct options *optio
         if (result < 0)
             return result;
     }
+    await_fellows(info, team);
     return PV_OK;
 }
 
