@@ -364,7 +364,7 @@ static void fill_arguments(struct call *c, struct input *in)
 }
 
 /// What guests may rely on from now on.
-static void expect(const struct call *c, int64_t result, bool dirty)
+static void expect(const struct call *c, int64_t result, uint32_t dirty)
 {
     const struct vcpu *vcpu = c->a[0] < PV_MAX_VCPUS ? c->p->vcpus[c->a[0]] : NULL;
     if (c->number == PV_SYS_VCPU_CREATE && result >= 0) {
@@ -372,7 +372,7 @@ static void expect(const struct call *c, int64_t result, bool dirty)
         machine_touch(c->p->memory + c->a[1]);
     }
     if (c->number == PV_SYS_VCPU_RUN && vcpu && dirty && vcpu->state->dirty == 0) { // it was taken
-        machine_expect_msrs(vcpu, vcpu->state);
+        machine_expect_groups(vcpu, vcpu->state, dirty);
     }
 }
 
@@ -405,7 +405,7 @@ static void make_call(struct call *c)
 {
     int64_t result;
     const struct vcpu *vcpu = c->a[0] < PV_MAX_VCPUS ? c->p->vcpus[c->a[0]] : NULL;
-    bool dirty = c->number == PV_SYS_VCPU_RUN && vcpu && (vcpu->state->dirty & PV_GROUP_MSRS);
+    uint32_t dirty = c->number == PV_SYS_VCPU_RUN && vcpu ? vcpu->state->dirty : 0;
     bool look_at_others = c->number != PV_SYS_DEBUG && machine_tsc / 4 % OTHERS == 0;
     uint64_t before = state_of(c->p), others = look_at_others ? states_but(c->p) : 0;
     uint32_t agent = ((const struct agent *)cores[c->core].main_stack->current)->index;

@@ -64,14 +64,19 @@ static void expect_msr(struct guest_registers *e, uint32_t msr, uint64_t value)
     }
 }
 
-void machine_expect_msrs(const struct vcpu *vcpu, const struct pv_vcpu_state *state)
+void machine_expect_groups(const struct vcpu *vcpu, const struct pv_vcpu_state *state, uint32_t groups)
 {
     struct guest_registers *e = &truth_of(vcpu)->registers->expected;
-    expect_msr(e, MSR_STAR, state->star);
-    expect_msr(e, MSR_LSTAR, state->lstar);
-    expect_msr(e, MSR_SFMASK, state->sfmask);
-    expect_msr(e, MSR_TSC_AUX, state->tsc_aux);
-    expect_msr(e, MSR_KERNEL_GS_BASE, state->kernel_gs_base);
+    if (groups & PV_GROUP_MSRS) {
+        expect_msr(e, MSR_STAR, state->star);
+        expect_msr(e, MSR_LSTAR, state->lstar);
+        expect_msr(e, MSR_SFMASK, state->sfmask);
+        expect_msr(e, MSR_TSC_AUX, state->tsc_aux);
+        expect_msr(e, MSR_KERNEL_GS_BASE, state->kernel_gs_base);
+    }
+    if (groups & PV_GROUP_CR2) {
+        e->cr2 = state->cr2;
+    }
 }
 
 /* ---- entry ---- */

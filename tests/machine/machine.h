@@ -112,8 +112,8 @@ void machine_end_slice(uint32_t core);
 void machine_guest_interrupt(uint32_t core, uint32_t vector);
 /// A new vcpu's guest finds what INIT leaves, or the registers of the one that it shares them with.
 void machine_expect_new(const struct vcpu *vcpu, const struct vcpu *registers);
-/// The personality has set the MSRs of a vcpu's register file.
-void machine_expect_msrs(const struct vcpu *vcpu, const struct pv_vcpu_state *state);
+/// The personality has set these groups (enum pv_state_group) of a vcpu's state; those of the register file count.
+void machine_expect_groups(const struct vcpu *vcpu, const struct pv_vcpu_state *state, uint32_t groups);
 
 /* ---- vmcs.c ---- */
 

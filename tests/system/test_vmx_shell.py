@@ -30,15 +30,25 @@ def ticks(shell, name):
     return found
 
 
-def shares(shell, least=10_000_000):
+def sample(shell):
+    """Total ticks by core, and what the agents of each of the two have had, by name and core. The clock goes on between commands: the
+    agents come from one, and the totals from before and after it."""
+    before = shell.cores()
+    listed = shell.json("agents")["agents"]
+    total = [(then["ticks_total"] + now["ticks_total"]) / 2 for then, now in zip(before, shell.cores())]
+    had = dict.fromkeys(((name, core) for name in WEIGHTS for core in range(CORES)), 0)
+    for agent in listed:
+        if agent["personality"] in WEIGHTS:
+            had[agent["personality"], agent["core"]] += agent["ticks"]
+    return total, had
+
+
+def shares(shell, least=40_000_000):
     """What part of each core's time the two got, by name and core, over so many ticks at least."""
-    def look():
-        return [core["ticks_total"] for core in shell.cores()], {name: ticks(shell, name) for name in WEIGHTS}
-    total, had = look()
+    total, had = sample(shell)
     shell.wait_until(lambda: min(core["ticks_total"] - then for core, then in zip(shell.cores(), total)) >= least, "time passes")
-    total_now, had_now = look()
-    return {(name, core): (had_now[name][core] - had[name][core]) / (total_now[core] - total[core])
-            for name in WEIGHTS for core in range(CORES)}
+    total_now, had_now = sample(shell)
+    return {key: (had_now[key] - had[key]) / (total_now[key[1]] - total[key[1]]) for key in had}
 
 
 def assert_shares(found, expected, tolerance):
