@@ -31,7 +31,7 @@ static void init_personality(struct config_personality *p, const char *name, str
     p->all_cores = true;
     p->weight = CONFIG_WEIGHT_DEFAULT;
     // Until the block says better: what is found wrong with a default is shown at the personality's name.
-    p->place = p->image_place = p->cores_place = p->memory_place = place;
+    p->place = p->image_place = p->cores_place = p->memory_place = p->net_place = place;
 }
 
 uint64_t config_quota(const struct config_personality *p)

@@ -22,6 +22,7 @@
  *       module  NAME FILE          # any number up to PV_MAX_MODULES
  *       msr     0x10-0x11 read     # or write, or both; any number up to CONFIG_MAX_GRANTS
  *       io      0x60-0x63          # likewise
+ *       net     NAME               # a port of that virtual switch; default: none
  *   }
  * ';' ends a statement as a line's end does. Names: letters, digits, '-', '_', '.'.
  */
@@ -50,6 +51,7 @@ enum {
     /// so all of the pool can be mapped twice.
     CONFIG_QUOTA_SHARE = 256,
     CONFIG_SLICE_DEFAULT_US = 1000,
+    CONFIG_MAX_NET_PORTS = 16, ///< of a virtual switch
 };
 
 /// Where a statement stands, for messages that are found later than while parsing. line 0: the command line.
@@ -75,7 +77,8 @@ struct config_personality {
     const char *name;
     const char *image; ///< NULL only before the block is complete
     const char *args;
-    uint64_t cores; ///< mask; UINT64_MAX for "all"
+    const char *net; ///< the switch that it has a port of, or NULL
+    uint64_t cores;  ///< mask; UINT64_MAX for "all"
     bool all_cores;
     bool debug;
     bool baseline; ///< only with debug: may measure the switch that leaves VMX operation (vmm/baseline.h)
@@ -86,7 +89,7 @@ struct config_personality {
     struct config_grant msr_grants[CONFIG_MAX_GRANTS], io_grants[CONFIG_MAX_GRANTS];
     uint32_t module_count;
     struct config_module modules[PV_MAX_MODULES];
-    struct config_place place, image_place, cores_place, memory_place;
+    struct config_place place, image_place, cores_place, memory_place, net_place;
 };
 
 /// A slot of the frame policy's cyclic table.

@@ -112,6 +112,22 @@ static bool check_frame(const struct check *check, const struct config *config)
     return true;
 }
 
+/// A switch has so many ports that each has its part of the others' rings.
+static bool check_net(const struct check *check, const struct config *config)
+{
+    for (uint32_t i = 0; i < config->personality_count; i++) {
+        const struct config_personality *p = &config->personalities[i];
+        uint32_t before = 0;
+        for (uint32_t k = 0; p->net != NULL && k < i; k++)
+            before += config->personalities[k].net != NULL && strcmp(config->personalities[k].net, p->net) == 0;
+        if (before >= CONFIG_MAX_NET_PORTS)
+            return config_report(check->error, check->file, p->net_place,
+                                 "found '%s' on switch '%s', expected at most %u personalities there", p->name, p->net,
+                                 CONFIG_MAX_NET_PORTS);
+    }
+    return true;
+}
+
 bool config_check(const struct config *config, const char *file, const struct config_machine *machine,
                   struct config_error *error)
 {
@@ -122,5 +138,5 @@ bool config_check(const struct config *config, const char *file, const struct co
         if (!check_cores(&check, p) || !check_memory(&check, p) || !check_files(&check, p))
             return false;
     }
-    return check_frame(&check, config);
+    return check_frame(&check, config) && check_net(&check, config);
 }

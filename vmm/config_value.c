@@ -597,6 +597,12 @@ static bool read_io(struct config_reader *reader, struct config_personality *p)
            add_grant(reader, &range, &io_kind, &grant, p->io_grants, &p->io_grant_count);
 }
 
+static bool read_net(struct config_reader *reader, struct config_personality *p)
+{
+    p->net_place = reader->token.place;
+    return config_read_name(reader, "the name of a virtual switch", &p->net);
+}
+
 const struct config_key config_keys[CONFIG_KEY_COUNT] = {
     {.name = "image", .read = read_image, .text = true},
     {.name = "cores", .read = read_cores},
@@ -608,6 +614,7 @@ const struct config_key config_keys[CONFIG_KEY_COUNT] = {
     {.name = "module", .read = read_module, .repeatable = true},
     {.name = "msr", .read = read_msr, .repeatable = true},
     {.name = "io", .read = read_io, .repeatable = true},
+    {.name = "net", .read = read_net},
 };
 
 uint32_t config_find_key(const struct config_token *token)

@@ -35,6 +35,8 @@ debug_operation debug_list_vcpus, debug_read_vmcs, debug_read_exits;
 debug_operation debug_baseline;
 /* debug_sched.c */
 debug_operation debug_list_sched, debug_set_policy, debug_set_weight, debug_pause, debug_resume, debug_pin;
+/* debug_net.c */
+debug_operation debug_list_net;
 /* debug_trace.c */
 debug_operation debug_list_trace, debug_set_trace, debug_read_trace;
 

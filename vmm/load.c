@@ -13,6 +13,7 @@
 #include "vmm/elf.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/net_port.h"
 #include "vmm/personality.h"
 
 /* monitor_image.asm: the monitor's image is linked in, so that there is a shell whatever the boot volume holds */
@@ -124,6 +125,10 @@ static void fill_info(const struct personality *p, struct pv_info *info)
     info->tsc_entry = machine.tsc_entry;
     info->pool_size = p->pool_size;
     info->agent_count = p->agent_count;
+    if (p->net) {
+        info->flags |= PV_INFO_NET;
+        net_address(p->id, info->net_address);
+    }
     pv_strcopy(info->name, sizeof(info->name), p->config->name);
     pv_strcopy(info->args, sizeof(info->args), p->config->args);
     for (uint32_t i = 0; i < p->agent_count; i++) {

@@ -12,6 +12,7 @@
 #include "vmm/load.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/net.h"
 #include "vmm/panic.h"
 #include "vmm/vcpu.h"
 
@@ -136,6 +137,7 @@ void personality_create_all(void)
         }
     }
     personality_count = machine.config.personality_count;
+    net_create_all(boot_kernel_memory);
     for (uint32_t i = 0; i < personality_count; i++) {
         if (personalities[i].quota.size) {
             personality_start(&personalities[i]);
@@ -164,6 +166,7 @@ bool personality_start(struct personality *p)
     p->paused = false;
     p->started = cpu_rdtsc();
     memset(&p->registers, 0, sizeof(p->registers));
+    net_start(p);
     // All are asked before anybody can ask them to stop: personality_stop waits for the lock.
     lock_take(&p->lock);
     p->state = PV_STATE_RUNNING;
@@ -194,6 +197,7 @@ static void finish(struct personality *p)
     lock_take(&p->lock);
     vcpu_forget_all(p);
     quota_reset(&p->quota);
+    net_stop(p);
     struct agent *waiter = p->stop_waiter;
     p->stop_waiter = NULL;
     p->state = p->next_state;

@@ -15,6 +15,7 @@
 #include "vmm/quota.h"
 #include "vmm/sched.h"
 
+struct net_member;
 struct space;
 struct vcpu;
 
@@ -44,6 +45,7 @@ struct personality {
     struct space *spaces[PV_MAX_SPACES];
     struct vcpu *vcpus[PV_MAX_VCPUS];
     uint64_t exits_absorbed, exits_delivered; ///< of vcpus that are no more
+    struct net_member *net;                   ///< its port, or NULL
     struct console console;
     char why[PV_WHY_SIZE];
     struct pv_registers registers; ///< of the agent that faulted

@@ -13,6 +13,7 @@
 #include "vmm/console.h"
 #include "vmm/debug.h"
 #include "vmm/log.h"
+#include "vmm/net.h"
 #include "vmm/panic.h"
 #include "vmm/personality.h"
 #include "vmm/sched.h"
@@ -186,8 +187,10 @@ syscall_function *const syscall_table[] = {
     [PV_SYS_VCPU_MSRS] = vcpu_set_msrs,
     [PV_SYS_MSR_ALLOW] = vcpu_msr_allow,
     [PV_SYS_IO_ALLOW] = vcpu_io_allow,
+    [PV_SYS_NET_SEND] = net_send,
+    [PV_SYS_NET_RECEIVE] = net_receive,
 };
-_Static_assert(PV_SYSCALL_COUNT == 24 && sizeof(syscall_table) / sizeof(syscall_table[0]) == PV_SYSCALL_COUNT,
+_Static_assert(PV_SYSCALL_COUNT == 26 && sizeof(syscall_table) / sizeof(syscall_table[0]) == PV_SYSCALL_COUNT,
                "SYSCALLS in arch/x86/entry.asm");
 
 int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)

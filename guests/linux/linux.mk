@@ -3,9 +3,11 @@
 LINUX_KERNEL := $(BUILD)/guests/vmlinuz
 LINUX_INITRAMFS := $(BUILD)/guests/initramfs.cpio
 # Debian builds virtio's drivers as modules. The guest's init loads them in the order of their names, hence the numbers.
-LINUX_MODULES := 1:virtio/virtio_ring 2:virtio/virtio 3:virtio/virtio_pci_modern_dev 3:virtio/virtio_pci_legacy_dev \
-    4:virtio/virtio_pci 5:block/virtio_blk 5:char/virtio_console 5:char/hw_random/virtio-rng
-linux_module = $(LINUX)/modules/kernel/drivers/$(2).ko:lib/modules/$(1)-$(notdir $(2)).ko
+LINUX_MODULES := 1:drivers/virtio/virtio_ring 2:drivers/virtio/virtio 3:drivers/virtio/virtio_pci_modern_dev \
+    3:drivers/virtio/virtio_pci_legacy_dev 4:drivers/virtio/virtio_pci 5:drivers/block/virtio_blk \
+    5:drivers/char/virtio_console 5:drivers/char/hw_random/virtio-rng \
+    5:net/core/failover 6:drivers/net/net_failover 7:drivers/net/virtio_net
+linux_module = $(LINUX)/modules/kernel/$(2).ko:lib/modules/$(1)-$(notdir $(2)).ko
 .PHONY: linux-guest linux-images run-linux linux-test
 linux-guest:
 	@tools/fetch-linux

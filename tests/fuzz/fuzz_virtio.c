@@ -9,7 +9,7 @@
  */
 // links: vmm/personalities/lib/devices/virtio_blk.c vmm/personalities/lib/devices/overlay.c
 // links: vmm/personalities/lib/devices/virtio_console.c vmm/personalities/lib/devices/virtio_entropy.c
-// links: vmm/personalities/lib/devices/entropy.c vmm/personalities/lib/devices/sha256.c
+// links: vmm/personalities/lib/devices/virtio_net.c vmm/personalities/lib/devices/entropy.c vmm/personalities/lib/devices/sha256.c
 // links: vmm/personalities/lib/devices/virtio_pci.c vmm/personalities/lib/devices/virtio.c
 // links: vmm/personalities/lib/devices/virtqueue.c vmm/personalities/lib/devices/msix.c
 // links: vmm/personalities/lib/devices/pci.c vmm/personalities/lib/devices/pci_function.c
@@ -21,6 +21,7 @@
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_entropy.h"
+#include "devices/virtio_net.h"
 #include "tests/unit/virtio_driver.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,9 +32,10 @@ static struct driver d;
 static struct virtio_blk blk;
 static struct virtio_console console;
 static struct virtio_entropy entropy;
+static struct virtio_net net;
 static struct virtio *device; ///< one of these
 static struct overlay disk;
-static uint64_t now, sent;
+static uint64_t now, sent, frames; ///< frames: that are still to come
 
 /// The input, and what is left of it; zeros behind its end.
 struct input {
@@ -124,12 +126,30 @@ static void send(void *context, uint8_t byte)
     sent++;
 }
 
+static void send_frame(void *context, const uint8_t *frame, uint32_t size)
+{
+    uint8_t copy[VIRTIO_NET_FRAME];
+    (void)context;
+    memcpy(copy, frame, size); // the address sanitizer looks on
+}
+
+static uint32_t receive_frame(void *context, uint8_t *frame)
+{
+    (void)context;
+    memset(frame, 1, VIRTIO_NET_FRAME);
+    return frames == 0 ? 0 : 14 + (uint32_t)(frames-- * 77 % (VIRTIO_NET_FRAME - 13));
+}
+
 /// Things that come from outside.
 static void happen(struct input *in)
 {
     const uint8_t bytes[VIRTIO_CONSOLE_INPUT] = {0};
     if (device == &console.virtio)
         virtio_console_receive(&console, bytes, (uint32_t)take(in, 1) % (VIRTIO_CONSOLE_INPUT + 1));
+    if (device == &net.virtio) {
+        frames += take(in, 1);
+        virtio_net_receive(&net);
+    }
     for (uint32_t i = 0; device == &entropy.virtio && i < ENTROPY_SAMPLES; i++)
         virtio_entropy_sample(&entropy, now += 1000 + i * i % 251);
 }
@@ -192,11 +212,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(slots, 0, sizeof(slots));
     overlay_init(&disk, image, IMAGE, slots, copies, CAPACITY);
     const struct virtio_host host = driver_host(&d, MEMORY);
-    struct virtio *const devices[] = {&blk.virtio, &console.virtio, &entropy.virtio};
+    static const struct virtio_net_link link = {.send = send_frame, .receive = receive_frame};
+    struct virtio *const devices[] = {&blk.virtio, &console.virtio, &entropy.virtio, &net.virtio};
+    frames = 0;
     virtio_blk_init(&blk, &disk, &host);
     virtio_console_init(&console, send, NULL, &host);
     virtio_entropy_init(&entropy, now = 0, &host);
-    device = devices[take(&in, 1) % 3];
+    virtio_net_init(&net, (const uint8_t[]){2, 0, 0, 0, 0, 1}, &link, &host);
+    device = devices[take(&in, 1) % 4];
     check(driver_attach(&d, device));
     for (uint32_t i = 0; i < STEPS && in.size > 0; i++) {
         const bool was_broken = (device->status & VIRTIO_NEEDS_RESET) != 0;

@@ -2,6 +2,8 @@
 /// System calls with all kinds of arguments.
 #include <string.h>
 
+#include <polyvisor/net.h>
+
 #include "arch/x86/paging.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/vmx/vmcs_fields.h"
@@ -312,6 +314,8 @@ static void fill_arguments(struct call *c, struct input *in)
     switch (c->number) {
     case PV_SYS_CONSOLE_WRITE:
     case PV_SYS_CONSOLE_READ:
+    case PV_SYS_NET_SEND:
+    case PV_SYS_NET_RECEIVE:
         console_arguments(c, in);
         break;
     case PV_SYS_EVENT_WAIT:

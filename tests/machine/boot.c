@@ -33,8 +33,8 @@ static const char config_text[] =
     "frame { slot a 50us; slot monitor 50us; slot idle 20us; slot b 50us }\n"
     "personality monitor { image monitor.elf; memory 256K; quota 160K; debug yes }\n"
     "personality a { image a.elf; memory 2240K; quota 160K; weight 100\n"
-    "    msr 0x1a0-0x1a7 read; msr 0xc0000105 both; io 0x300-0x31f; io 0x7ff0-0x800f }\n"
-    "personality b { image a.elf; memory 2240K; quota 88K; weight 250; msr 0x1a6 both }\n";
+    "    msr 0x1a0-0x1a7 read; msr 0xc0000105 both; io 0x300-0x31f; io 0x7ff0-0x800f; net lan }\n"
+    "personality b { image a.elf; memory 2240K; quota 88K; weight 250; msr 0x1a6 both; net lan }\n";
 
 struct machine machine;
 struct vmx_caps vmx_caps;

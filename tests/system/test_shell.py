@@ -9,7 +9,7 @@ from images import MONITOR, find_program, personality
 
 CONFIG = MONITOR + personality("hello", args='"some \\"words\\""') + personality("chatter", args='"40"')
 COMMANDS = ["agents", "attach", "config", "console", "cores", "cpu", "crash", "exits", "help", "kill", "log", "machine", "mem",
-            "msr", "pause", "peek", "pin", "poweroff", "ps", "reboot", "restart", "resume", "sched", "set", "top", "trace",
+            "msr", "net", "pause", "peek", "pin", "poweroff", "ps", "reboot", "restart", "resume", "sched", "set", "top", "trace",
             "vcpus", "version", "vmcs"]
 # Those that take --json, with arguments where they need some, and the keys of their answer.
 LISTINGS = {
@@ -25,6 +25,7 @@ LISTINGS = {
                 "loader_ticks", "ready_ticks", "prompt_ticks"},
     "mem": {"totals", "regions"},
     "msr IA32_EFER": {"core", "msr", "name", "value"},
+    "net": {"ports"},
     "peek 0x200000": {"address", "bytes", "hex"},
     "ps": {"personalities"},
     "sched": {"policy", "slice_us", "slice_ticks", "frame_slots", "personalities"},

@@ -204,6 +204,8 @@ static int64_t debug(uint64_t operation, uint64_t a, uint64_t b, void *buffer, s
         return read_cpuid(b, buffer);
     case PV_DEBUG_AGENTS:
         return list(buffer, bytes, fake.agents, sizeof(fake.agents[0]), fake.agent_count);
+    case PV_DEBUG_NET:
+        return list(buffer, bytes, fake.ports, sizeof(fake.ports[0]), fake.port_count);
     case PV_DEBUG_VCPUS:
         return list(buffer, bytes, fake.vcpus, sizeof(fake.vcpus[0]), fake.vcpu_count);
     case PV_DEBUG_VMCS:

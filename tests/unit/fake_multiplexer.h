@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <polyvisor/abi.h>
+#include <polyvisor/net.h>
 #include <polyvisor/trace.h>
 
 enum {
@@ -52,6 +53,8 @@ struct fake {
     struct fake_msr msrs[FAKE_MSRS]; ///< every other one does not exist
     uint8_t memory[FAKE_MEMORY];     ///< at physical address 0x1000
     size_t agent_count, vcpu_count, field_count;
+    struct pv_net_info ports[2];
+    uint32_t port_count;
     struct pv_agent_info agents[FAKE_AGENTS];
     struct pv_vcpu_info vcpus[FAKE_VCPUS];
     struct pv_exit_counts exits[FAKE_VCPUS]; ///< of the vcpu with the same index

@@ -67,6 +67,34 @@ static void checks_memory(void **state)
                         "the machine's 1, the personalities before it take 0");
 }
 
+/// 16 on one switch and 17 on another one, in turn.
+static void counts_ports(void **state)
+{
+    char text[4096] = "";
+    size_t used = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 17; i++) {
+        used +=
+            (size_t)snprintf(text + used, sizeof(text) - used, "personality a%u { image x; memory 4K; net one }\n", i);
+        if (i < 16)
+            used += (size_t)snprintf(text + used, sizeof(text) - used,
+                                     "personality b%u { image x; memory 4K; net two }\n", i);
+    }
+    accept_text(text);
+    assert_string_equal(config.personalities[0].net, "one");
+    assert_false(check((struct config_machine){0}));
+    assert_string_equal(error.message,
+                        "p.cfg:33:43: found 'a16' on switch 'one', expected at most 16 personalities there");
+    accept_text(strchr(text, '\n') + 1);
+    assert_true(check((struct config_machine){0}));
+    accept_text("personality a { image x; memory 4K }");
+    assert_null(config.personalities[0].net);
+    assert_true(config_override(&config, "a.net=lan", &error));
+    assert_string_equal(config.personalities[0].net, "lan");
+    assert_false(config_override(&config, "a.net=\"l n\"", &error));
+}
+
 static void sums_without_overflow(void **state)
 {
     static char text[CONFIG_MAX_PERSONALITIES * 80];
@@ -149,6 +177,7 @@ int main(void)
         cmocka_unit_test_setup(checks_cores, parse_base),
         cmocka_unit_test_setup(lists_the_most_scattered_cores, parse_base),
         cmocka_unit_test_setup(checks_memory, parse_base),
+        cmocka_unit_test_setup(counts_ports, parse_base),
         cmocka_unit_test_setup(sums_without_overflow, parse_base),
         cmocka_unit_test_setup(checks_files, parse_base),
         cmocka_unit_test_setup(names_the_command_line, parse_base),

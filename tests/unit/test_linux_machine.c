@@ -18,7 +18,7 @@
 // links: vmm/personalities/lib/devices/virtqueue.c vmm/personalities/lib/devices/msix.c
 // links: vmm/personalities/lib/devices/virtio_blk.c vmm/personalities/lib/devices/overlay.c
 // links: vmm/personalities/lib/devices/virtio_console.c vmm/personalities/lib/devices/virtio_entropy.c
-// links: vmm/personalities/lib/devices/entropy.c vmm/personalities/lib/devices/sha256.c
+// links: vmm/personalities/lib/devices/virtio_net.c vmm/personalities/lib/devices/entropy.c vmm/personalities/lib/devices/sha256.c
 #define _GNU_SOURCE // MAP_FIXED_NOREPLACE
 #include <setjmp.h>
 #include <stdarg.h>

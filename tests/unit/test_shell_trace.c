@@ -6,7 +6,8 @@
 // links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
 // links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
 // links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
-// links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
+// links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_net.c
+// links: vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
 // links: vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/cmd_sched.c vmm/personalities/monitor/cmd_top.c
 // links: vmm/personalities/monitor/cmd_trace.c vmm/personalities/monitor/trace_dump.c
 // links: vmm/personalities/monitor/trace_lines.c vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c vmm/personalities/monitor/command.c

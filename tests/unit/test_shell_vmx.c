@@ -6,7 +6,8 @@
 // links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
 // links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
 // links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
-// links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
+// links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_net.c
+// links: vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
 // links: vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/cmd_sched.c vmm/personalities/monitor/cmd_top.c
 // links: vmm/personalities/monitor/cmd_trace.c vmm/personalities/monitor/trace_dump.c
 // links: vmm/personalities/monitor/trace_lines.c vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c vmm/personalities/monitor/command.c
@@ -108,6 +109,24 @@ static void lists_agents(void **state)
                 "{\"left_out\":0,\"agents\":[{\"personality\":\"tiny\",\"agent\":1,\"core\":1,"
                 "\"state\":\"waiting\",\"switches\":7,\"syscalls\":8,\"ticks\":1500000000,\"ticks_guest\":1125000000,"
                 "\"ticks_ring3\":250000000}]}");
+}
+
+static void lists_ports(void **state)
+{
+    (void)state;
+    expect("net", "no personality is on a virtual switch: the configuration has no 'net'\n");
+    expect_json("net --json", "{\"ports\":[]}");
+    fake.port_count = 2;
+    fake.ports[0] = (struct pv_net_info){.up = 1, .address = {2, 0x50, 0x56, 0, 0, 1}, .name = "linux", .net = "lan"};
+    fake.ports[0].counters = (struct pv_net_counters){1, 2, 3, 4, 5, 6};
+    fake.ports[1] =
+        (struct pv_net_info){.waiting = 7, .address = {2, 0x50, 0x56, 0, 1, 255}, .name = "tiny", .net = "lan"};
+    expect("net", "lan          linux        02:50:56:00:00:01 up          1        2        0        5        6\n"
+                  "lan          tiny         02:50:56:00:01:ff down        0        0        7        0        0\n");
+    expect_json(
+        "net --json",
+        "{\"switch\":\"lan\",\"personality\":\"linux\",\"address\":\"02:50:56:00:00:01\",\"up\":true,"
+        "\"sent\":1,\"bytes_sent\":3,\"received\":2,\"bytes_received\":4,\"waiting\":0,\"dropped\":5,\"forged\":6}");
 }
 
 static void lists_vcpus(void **state)
@@ -468,6 +487,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(tells_of_time_and_guests, shell_set_up),
         cmocka_unit_test_setup(lists_agents, shell_set_up),
+        cmocka_unit_test_setup(lists_ports, shell_set_up),
         cmocka_unit_test_setup(lists_vcpus, shell_set_up),
         cmocka_unit_test_setup(shows_a_field, shell_set_up),
         cmocka_unit_test_setup(shows_a_whole_vmcs, shell_set_up),

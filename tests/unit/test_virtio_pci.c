@@ -297,6 +297,26 @@ static void test_unfinished(void **state)
     assert_false(virtio_advance(&toy));
 }
 
+/// Unfinished work without access to memory is not asked for again and again; the next notification goes on with it.
+static void test_unfinished_without_access(void **state)
+{
+    (void)state;
+    uint32_t length;
+    const struct driver_piece piece = {0x100, 4};
+    driver_start(&d, 0, 8);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(driver_add(&d, 0, &piece, 1, 0, 0) >= 0);
+    budget = 2;
+    driver_kick(&d, 0);
+    driver_config_put(&d, COMMAND, 2, 2);
+    assert_false(virtio_advance(&toy));
+    driver_config_put(&d, COMMAND, 2, 6);
+    driver_put(&d, d.notify, 2, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(driver_take(&d, 0, &length) >= 0);
+    driver_put(&d, d.notify + 4 * 40, 2, 0); // no such queue
+}
+
 /* ---- interrupts ---- */
 
 static void test_intx(void **state)
@@ -519,6 +539,7 @@ int main(void)
         TEST(test_before_driver_ok),
         TEST(test_bus_master),
         TEST(test_unfinished),
+        TEST(test_unfinished_without_access),
         TEST(test_intx),
         TEST(test_msix),
         TEST(test_msix_masks),

@@ -15,10 +15,11 @@ OUTCOMES = ("absorbed", "delivered", "budget used up", "kicked", "entry refused"
 VECTORS = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 6: "#UD", 7: "#NM", 8: "#DF", 13: "#GP", 14: "#PF", 17: "#AC",
            18: "#MC", 0x40: "COM1", 0xf0: "timer",
            0xf1: "message"}
-# enum pv_syscall and enum pv_vcpu_syscall
+# enum pv_syscall, enum pv_vcpu_syscall and enum pv_net_syscall
 CALLS = ("null", "exit", "yield", "console_write", "console_read", "event_wait", "event_signal", "memory_map", "debug",
          "space_create", "space_map", "space_unmap", "space_destroy", "vcpu_create", "vcpu_run", "vcpu_move", "vcpu_kick",
-         "vcpu_destroy", "vmcs_read", "vmcs_write", "vcpu_cpuid", "vcpu_msrs", "msr_allow", "io_allow")
+         "vcpu_destroy", "vmcs_read", "vmcs_write", "vcpu_cpuid", "vcpu_msrs", "msr_allow", "io_allow", "net_send",
+         "net_receive")
 
 
 def vector_name(vector):

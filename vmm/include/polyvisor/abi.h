@@ -110,6 +110,7 @@ enum {
     PV_EVENT_CONSOLE_ROOM = 1 << 1,  ///< a console that was full has room
     /// Somebody else's text appeared on the terminal (or an attach ended): draw the line anew.
     PV_EVENT_CONSOLE_REDRAW = 1 << 2,
+    PV_EVENT_NET = 1 << 3,           ///< a frame has come to the personality's port, which had none (to agent 0)
     PV_EVENT_USER = 1 << 16,         ///< this and all higher bits below bit 31: for event_signal, meaning free
     PV_EVENT_USER_MASK = 0x7fff0000, ///< all of those
 };
@@ -125,6 +126,7 @@ struct pv_module {
 enum pv_info_flags {
     PV_INFO_DEBUG = 1, ///< has the debug capability
     PV_INFO_VMX = 2,   ///< the machine can run guests
+    PV_INFO_NET = 4,   ///< has a port of a virtual switch (net.h)
 };
 
 /// The info page, at PV_INFO_VA. Also passed to the program: main(const struct pv_info *, agent).
@@ -143,6 +145,7 @@ struct pv_info {
     char args[PV_ARGS_SIZE];                  ///< the configuration's, NUL-terminated
     uint32_t cores[PV_MAX_CORES];             ///< core_id of each agent; changes when the shell moves them
     struct pv_module modules[PV_MAX_MODULES]; ///< in the configuration's order
+    uint8_t net_address[8]; ///< of its port of a virtual switch: the first 6 bytes; zeros: it has none
 };
 #define PV_INFO_MAGIC UINT64_C(0x4f464e4956594c50) ///< "PLYVINFO"
 _Static_assert(sizeof(struct pv_info) <= 4096, "the info page is one page");
@@ -250,6 +253,7 @@ enum pv_debug {
     /// PV_ERR_UNSUPPORTED: the core has no VMX; PV_ERR_ENTRY: a guest could not be entered.
     PV_DEBUG_BASELINE = 29,
     PV_DEBUG_AGENTS = 30, ///< list with times: struct pv_agent_info, of all personalities
+    PV_DEBUG_NET = 31,    ///< list: struct pv_net_info (net.h), the ports of virtual switches
     /// (op, enum pv_crash): provokes a fault in ring 0.
     /// Errors: PV_ERR_UNSUPPORTED: not a debug build; PV_ERR_NOT_FOUND: no guest has run on another core.
     PV_DEBUG_CRASH = 16,

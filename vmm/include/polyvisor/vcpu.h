@@ -104,7 +104,7 @@ enum pv_vcpu_syscall {
     /// (vcpu, first, count, enum pv_grant): 0. The same for ports; a grant is PV_GRANT_NONE or both others.
     /// Errors: PV_ERR_INVALID: beyond port 65535, or another grant; the others as of PV_SYS_MSR_ALLOW.
     PV_SYS_IO_ALLOW = 23,
-    PV_SYSCALL_COUNT = 24, ///< system calls that there are
+    PV_SYSCALL_COUNT = 26, ///< system calls that there are, with the two of net.h
 };
 
 #define PV_OWN_REGISTERS UINT64_MAX ///< for PV_SYS_VCPU_CREATE: a new register file

@@ -11,6 +11,7 @@
 
 #include <polyvisor/abi.h>
 #include <polyvisor/format.h>
+#include <polyvisor/net.h>
 #include <polyvisor/string.h>
 
 /**
@@ -104,6 +105,18 @@ static inline int64_t pv_event_signal(uint32_t agent, uint64_t events)
 static inline int64_t pv_memory_map(uint64_t address, uint64_t pool_offset, uint64_t bytes, bool writable)
 {
     return pv_syscall(PV_SYS_MEMORY_MAP, address, pool_offset, bytes, writable, 0);
+}
+
+/// Sends a frame over the virtual switch that the configuration gives a port of; 0, whether anybody gets it or not.
+static inline int64_t pv_net_send(const void *frame, size_t bytes)
+{
+    return pv_syscall(PV_SYS_NET_SEND, (uintptr_t)frame, bytes, 0, 0, 0);
+}
+
+/// Takes the oldest frame that has come; its size, 0 when there is none (wait for PV_EVENT_NET then).
+static inline int64_t pv_net_receive(void *buffer, size_t bytes)
+{
+    return pv_syscall(PV_SYS_NET_RECEIVE, (uintptr_t)buffer, bytes, 0, 0, 0);
 }
 
 /// The debug capability: enum pv_debug tells what the arguments are. PV_ERR_DENIED for everybody but the monitor.

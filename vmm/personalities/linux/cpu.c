@@ -231,11 +231,11 @@ static void wait(struct cpu *cpu)
     const uint64_t deadline = cpu->index == 0 ? earlier(own, machine.deadline) : own;
     cpu->place = CPU_WAITING;
     machine_unlock();
-    pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT, deadline);
+    pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT | PV_EVENT_NET, deadline);
     machine_lock();
     cpu->place = CPU_AT_WORK;
     if (cpu->index == 0)
-        machine.poll_at = 0; // the event may have been input
+        machine.poll_at = 0; // the event may have been input, or a frame
 }
 
 static void run(struct cpu *cpu, uint64_t budget)

@@ -41,6 +41,7 @@ const char *virtio_devices_plan(const struct pv_info *info)
     d->wanted[VIRTIO_DISK] = disk != NULL ? &d->disk.virtio : NULL;
     d->wanted[VIRTIO_CONSOLE] = options.console ? &d->console.virtio : NULL;
     d->wanted[VIRTIO_ENTROPY] = options.entropy ? &d->entropy.virtio : NULL;
+    d->wanted[VIRTIO_NET] = (info->flags & PV_INFO_NET) != 0 ? &d->net.virtio : NULL;
     if (disk == NULL)
         return NULL;
     return plan_disk(disk, options.overlay == OPTIONS_DEFAULT ? OVERLAY_DEFAULT : options.overlay);
@@ -82,8 +83,22 @@ static void send_byte(void *context, uint8_t byte)
     console_put(context, (char)byte);
 }
 
+static void send_frame(void *context, const uint8_t *frame, uint32_t size)
+{
+    (void)context;
+    pv_net_send(frame, size); // the switch may refuse it; a cable does not tell
+}
+
+static uint32_t receive_frame(void *context, uint8_t *frame)
+{
+    (void)context;
+    const int64_t size = pv_net_receive(frame, VIRTIO_NET_FRAME);
+    return size > 0 ? (uint32_t)size : 0;
+}
+
 void virtio_devices_make(void)
 {
+    static const struct virtio_net_link link = {.send = send_frame, .receive = receive_frame};
     const struct virtio_host host = {.memory = {.at = guest_memory}, .report = report, .wake = wake};
     struct virtio_devices *d = &machine.virtio;
     uint32_t next = PCI_MEMORY;
@@ -93,6 +108,8 @@ void virtio_devices_make(void)
         virtio_console_init(&d->console, send_byte, &machine.console, &host);
     if (d->wanted[VIRTIO_ENTROPY] != NULL)
         virtio_entropy_init(&d->entropy, pv_tsc(), &host);
+    if (d->wanted[VIRTIO_NET] != NULL)
+        virtio_net_init(&d->net, machine.info->net_address, &link, &host);
     for (uint32_t i = 0; i < VIRTIO_DEVICES; i++)
         if (d->wanted[i] != NULL)
             virtio_pci_init(&d->bus[i], d->wanted[i], &machine.pci, FIRST_DEVICE + i, send_message, &machine.bus);
@@ -102,6 +119,8 @@ void virtio_devices_make(void)
 uint64_t virtio_devices_advance(uint64_t now)
 {
     bool more = false;
+    if (machine.virtio.wanted[VIRTIO_NET] != NULL)
+        virtio_net_receive(&machine.virtio.net);
     for (uint32_t i = 0; i < VIRTIO_DEVICES; i++)
         if (machine.virtio.wanted[i] != NULL)
             more = virtio_advance(machine.virtio.wanted[i]) || more;

@@ -6,10 +6,11 @@
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_entropy.h"
+#include "devices/virtio_net.h"
 #include "devices/virtio_pci.h"
 #include "personality.h"
 
-enum { VIRTIO_DISK, VIRTIO_CONSOLE, VIRTIO_ENTROPY, VIRTIO_DEVICES };
+enum { VIRTIO_DISK, VIRTIO_CONSOLE, VIRTIO_ENTROPY, VIRTIO_NET, VIRTIO_DEVICES };
 
 struct virtio_devices {
     struct virtio *wanted[VIRTIO_DEVICES]; ///< those that are there, by what they are
@@ -18,6 +19,7 @@ struct virtio_devices {
     struct virtio_blk disk;
     struct virtio_console console;
     struct virtio_entropy entropy;
+    struct virtio_net net;
 };
 
 /// Takes memory for the devices from the pool, once, before the guest gets the rest. NULL, or what is wrong.
@@ -29,7 +31,7 @@ uint64_t virtio_devices_memory(void);
 /// Puts them on the bus, after power-on and after every reset; what is on the disk stays.
 void virtio_devices_make(void);
 
-/// Goes on with unfinished work. Returns when it wants to be called again.
+/// Goes on with unfinished work, and has frames come in. Returns when it wants to be called again.
 uint64_t virtio_devices_advance(uint64_t now);
 
 /// Has console input go to the virtio console, when a driver drives it. False: it does not.

@@ -25,6 +25,8 @@ extern const struct command command_machine;
 extern const struct command command_version;
 // cmd_mem.c
 extern const struct command command_mem;
+// cmd_net.c
+extern const struct command command_net;
 // cmd_peek.c
 extern const struct command command_peek;
 // cmd_msr.c

@@ -59,6 +59,13 @@ size_t query_agents(const struct pv_agent_info **list, size_t *left_out)
     return count - *left_out;
 }
 
+size_t query_net(const struct pv_net_info **list)
+{
+    static struct pv_net_info ports[QUERY_MAX_PERSONALITIES];
+    *list = ports;
+    return list_records(PV_DEBUG_NET, 0, ports, sizeof(ports[0]), QUERY_MAX_PERSONALITIES);
+}
+
 size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out)
 {
     static struct pv_vcpu_info vcpus[QUERY_MAX_VCPUS];

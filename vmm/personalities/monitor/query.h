@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include <polyvisor/abi.h>
+#include <polyvisor/net.h>
 
 /// Lists. The result is the number of records; 0 also when the multiplexer refuses to tell.
 size_t query_cores(const struct pv_core_info **list);
@@ -18,6 +19,8 @@ size_t query_memory(const struct pv_memory_info **list);
 size_t query_agents(const struct pv_agent_info **list, size_t *left_out);
 /// The first QUERY_MAX_VCPUS vcpus; *left_out tells how many more there are.
 size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out);
+/// The ports of virtual switches.
+size_t query_net(const struct pv_net_info **list);
 /// All fields 0 when the multiplexer does not tell.
 const struct pv_machine_info *query_machine(void);
 const struct pv_sched_info *query_sched(void);

@@ -119,6 +119,7 @@ void virtio_notify(struct virtio *v, uint32_t queue)
 
 void virtio_serve(struct virtio *v, uint32_t queue)
 {
+    v->unfinished &= queue < VIRTIO_QUEUES ? ~(UINT32_C(1) << queue) : UINT32_MAX;
     if (queue >= v->kind->queues || !v->queues[queue].enabled || !virtio_is_ready(v) ||
         !v->bus.may_access(v->bus.context))
         return;
@@ -127,7 +128,6 @@ void virtio_serve(struct virtio *v, uint32_t queue)
         v->counters.interrupts++;
         v->bus.used(v->bus.context, queue);
     }
-    v->unfinished &= ~(UINT32_C(1) << queue);
     if (!more || !virtio_is_ready(v))
         return;
     v->unfinished |= UINT32_C(1) << queue;
