@@ -78,7 +78,37 @@ static void deliver(struct personality *to, const struct net_port *from, const u
     }
 }
 
-/// Only what never changes of the sender's own port is read without its lock; its counters are its own agents' to add to.
+/// Whether `to` gets what `p` sends there.
+static bool hears(const struct personality *to, const struct personality *p, const uint8_t *frame)
+{
+    return to != p && to->net && to->net->group == p->net->group && net_is_for(&to->net->port, frame);
+}
+
+/// A frame to all that it is for. Returns how many they are, whether they have room or not.
+static uint32_t distribute(const struct personality *p, const uint8_t *frame, size_t size)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < personality_count; i++) {
+        if (hears(&personalities[i], p, frame)) {
+            deliver(&personalities[i], &p->net->port, frame, size);
+            found++;
+        }
+    }
+    return found;
+}
+
+static void count(struct net_member *member, int64_t result, size_t size, uint32_t found)
+{
+    struct pv_net_counters *counters = &member->port.counters;
+    lock_take(&member->lock); // its owner may have several agents
+    counters->forged += result != PV_OK;
+    counters->sent += result == PV_OK;
+    counters->bytes_sent += result == PV_OK ? size : 0;
+    counters->unknown += result == PV_OK && found == 0;
+    lock_drop(&member->lock);
+}
+
+/// Only what never changes of the sender's own port is read without its lock.
 int64_t net_send(struct regs *regs, uint64_t address, uint64_t size, uint64_t a2, uint64_t a3, uint64_t a4)
 {
     (void)a2, (void)a3, (void)a4;
@@ -93,21 +123,11 @@ int64_t net_send(struct regs *regs, uint64_t address, uint64_t size, uint64_t a2
     if (!user_read(frame, address, size)) {
         return PV_ERR_FAULT;
     }
-    struct net_port *from = &p->net->port;
-    const int64_t result = net_may_send(from, frame, size);
-    lock_take(&p->net->lock);
-    from->counters.forged += result != PV_OK;
-    from->counters.sent += result == PV_OK;
-    from->counters.bytes_sent += result == PV_OK ? size : 0;
-    lock_drop(&p->net->lock);
+    const int64_t result = net_may_send(&p->net->port, frame, size);
+    const uint32_t found = result == PV_OK ? distribute(p, frame, size) : 0;
+    count(p->net, result, size, found);
     if (result != PV_OK) {
         return result;
-    }
-    for (uint32_t i = 0; i < personality_count; i++) {
-        struct personality *to = &personalities[i];
-        if (to != p && to->net && to->net->group == p->net->group && net_is_for(&to->net->port, frame)) {
-            deliver(to, from, frame, size);
-        }
     }
     regs->rax = PV_OK;
     sched_settle(); // a signal may have woken somebody more important
@@ -147,7 +167,7 @@ bool net_info(struct personality *p, struct pv_net_info *info)
     pv_strcopy(info->name, sizeof(info->name), p->config->name);
     pv_strcopy(info->net, sizeof(info->net), p->config->net);
     lock_take(&p->net->lock);
-    memcpy(info->address, p->net->port.address, sizeof(info->address));
+    memcpy(info->address, p->net->port.address, PV_NET_ADDRESS_SIZE);
     info->waiting = pv_ring_used(&p->net->port.ring);
     info->counters = p->net->port.counters;
     lock_drop(&p->net->lock);

@@ -33,6 +33,8 @@ void net_port_init(struct net_port *port, uint32_t personality, uint32_t index, 
 void net_port_set(struct net_port *port, bool up)
 {
     port->up = up;
+    port->counters.dropped += port->frames;
+    port->frames = 0;
     pv_ring_init(&port->ring, port->buffer, NET_RING_SIZE);
     memset(port->held, 0, sizeof(port->held));
 }
@@ -55,14 +57,12 @@ bool net_put(struct net_port *to, const struct net_port *from, const uint8_t *fr
     const struct header header = {(uint16_t)size, (uint16_t)from->index};
     const bool was_empty = pv_ring_used(&to->ring) == 0;
     const uint32_t bytes = (uint32_t)(sizeof(header) + size);
-    if (!to->up) {
-        return false;
-    }
-    if (to->held[from->index] + bytes > to->share) {
+    if (!to->up || to->held[from->index] + bytes > to->share) {
         to->counters.dropped++;
         return false;
     }
     to->held[from->index] += bytes;
+    to->frames++;
     pv_ring_write(&to->ring, (const char *)&header, sizeof(header));
     pv_ring_write(&to->ring, (const char *)frame, size);
     return was_empty;
@@ -93,6 +93,7 @@ size_t net_take(struct net_port *port, uint8_t *frame)
     pv_ring_read(&port->ring, (char *)&header, sizeof(header));
     pv_ring_read(&port->ring, (char *)frame, header.size);
     port->held[header.sender] -= (uint32_t)sizeof(header) + header.size;
+    port->frames--;
     port->counters.received++;
     port->counters.bytes_received += header.size;
     return header.size;

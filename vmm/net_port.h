@@ -31,6 +31,7 @@ struct net_port {
     bool up;        ///< its owner runs
     struct pv_ring ring;
     uint32_t held[NET_PORTS]; ///< bytes in the ring, by sender
+    uint32_t frames;          ///< in the ring
     struct pv_net_counters counters;
     char buffer[NET_RING_SIZE];
 };
@@ -41,7 +42,7 @@ void net_address(uint32_t personality, uint8_t address[PV_NET_ADDRESS_SIZE]);
 /// A port, down, of a switch with so many ports (2 to NET_PORTS, or 1, who then is alone).
 void net_port_init(struct net_port *port, uint32_t personality, uint32_t index, uint32_t ports);
 
-/// Its owner begins or ends: what was in the ring is forgotten.
+/// Its owner begins or ends: what was in the ring is forgotten, and counted as dropped.
 void net_port_set(struct net_port *port, bool up);
 
 /// Whether a port may send this: PV_OK, PV_ERR_INVALID (no frame has this size), PV_ERR_DENIED (not its source address).
@@ -50,8 +51,8 @@ int64_t net_may_send(const struct net_port *from, const uint8_t *frame, size_t s
 /// Whether a frame is for this port: its own address, or a group's.
 bool net_is_for(const struct net_port *to, const uint8_t *frame);
 
-/// Puts a frame that may be sent into the ring of a port that it is for, or counts that there was no room. True: the ring was empty, so
-/// that its owner has to be told.
+/// Puts a frame that may be sent into the ring of a port that it is for, or counts that there was no room, or nobody. True: the ring
+/// was empty, so that its owner has to be told.
 bool net_put(struct net_port *to, const struct net_port *from, const uint8_t *frame, size_t size);
 
 /// The size of the oldest frame, 0 when there is none.

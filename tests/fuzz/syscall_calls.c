@@ -2,17 +2,16 @@
 /// System calls with all kinds of arguments.
 #include <string.h>
 
-#include <polyvisor/net.h>
-
 #include "arch/x86/paging.h"
 #include "arch/x86/registers.h"
 #include "arch/x86/vmx/vmcs_fields.h"
 #include "syscall.h"
+#include "vmm/net_port.h"
 #include "vmm/personality.h"
 #include "vmm/space.h"
 
 enum {
-    DEBUG_OPERATIONS = 31, // one more than the last, and one that there is not
+    DEBUG_OPERATIONS = 32, // one more than the last, and one that there is not
     STATE_PAGES = 12,      // the pool's first pages: one for what calls point to, then state pages
     OTHERS = 4,            // one call in so many: the other personalities' states are compared, too
     RARE = 8,              // one end of a personality in so many
@@ -223,6 +222,22 @@ static void console_arguments(struct call *c, struct input *in)
     c->a[2] = input_number(in, 2);
 }
 
+/// A frame, often with a source address that may be sent, to somebody or to all.
+static void net_arguments(struct call *c, struct input *in)
+{
+    enum { SOURCE = 6, ANYBODY = 4, GROUP = 1 };
+    uint8_t addresses[2 * SOURCE] = {0};
+    uint8_t how = input_byte(in);
+    c->a[1] = how < 0xf0 ? how * 7 : input_pages(in, 2 * PAGE_SIZE);
+    c->a[0] = input_pointer(in, c->p, c->a[1]);
+    net_address(how % ANYBODY, addresses);
+    net_address(c->p->id, addresses + SOURCE);
+    addresses[0] |= how & 0x10 ? GROUP : 0;
+    if (c->number == PV_SYS_NET_SEND && !(how & 0x20)) {
+        put(c->p, c->a[0], addresses, sizeof(addresses));
+    }
+}
+
 static void debug_arguments(struct call *c, struct input *in)
 {
     static const uint32_t fields[] = {VMCS_GUEST_RIP, VMCS_HOST_RIP, VMCS_PML_ADDRESS, VMCS_EXIT_REASON, 0xffff};
@@ -314,9 +329,11 @@ static void fill_arguments(struct call *c, struct input *in)
     switch (c->number) {
     case PV_SYS_CONSOLE_WRITE:
     case PV_SYS_CONSOLE_READ:
+        console_arguments(c, in);
+        break;
     case PV_SYS_NET_SEND:
     case PV_SYS_NET_RECEIVE:
-        console_arguments(c, in);
+        net_arguments(c, in);
         break;
     case PV_SYS_EVENT_WAIT:
     case PV_SYS_EVENT_SIGNAL:

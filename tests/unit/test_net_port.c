@@ -173,14 +173,19 @@ static void test_down(void **state)
     address_frame(ports[1], ports[0]);
     assert_true(net_put(ports[0], ports[1], frame, 100));
     assert_false(net_put(ports[0], ports[1], frame, 100)); // told already
+    assert_int_equal(ports[0]->counters.dropped, 0);
     net_port_set(ports[0], false);
     assert_int_equal(net_next(ports[0]), 0);
+    assert_int_equal(ports[0]->counters.dropped, 2);
     assert_false(net_put(ports[0], ports[1], frame, 100));
+    assert_int_equal(ports[0]->counters.dropped, 3);
     net_port_set(ports[0], true);
     assert_int_equal(net_take(ports[0], got), 0);
     assert_true(net_put(ports[0], ports[1], frame, 100));
     assert_int_equal(net_take(ports[0], got), 100);
     assert_int_equal(ports[0]->held[1], 0);
+    net_port_set(ports[0], false);
+    assert_int_equal(ports[0]->counters.dropped, 3);
 }
 
 /// Alone on a switch: there is nobody to send to.

@@ -118,15 +118,17 @@ static void lists_ports(void **state)
     expect_json("net --json", "{\"ports\":[]}");
     fake.port_count = 2;
     fake.ports[0] = (struct pv_net_info){.up = 1, .address = {2, 0x50, 0x56, 0, 0, 1}, .name = "linux", .net = "lan"};
-    fake.ports[0].counters = (struct pv_net_counters){1, 2, 3, 4, 5, 6};
+    fake.ports[0].counters = (struct pv_net_counters){1, 2, 3, 4, 5, 6, 7};
     fake.ports[1] =
         (struct pv_net_info){.waiting = 7, .address = {2, 0x50, 0x56, 0, 1, 255}, .name = "tiny", .net = "lan"};
-    expect("net", "lan          linux        02:50:56:00:00:01 up          1        2        0        5        6\n"
-                  "lan          tiny         02:50:56:00:01:ff down        0        0        7        0        0\n");
+    expect("net",
+           "lan          linux        02:50:56:00:00:01 up          1        2        0        5        7        6\n"
+           "lan          tiny         02:50:56:00:01:ff down        0        0        7        0        0        0\n");
     expect_json(
         "net --json",
         "{\"switch\":\"lan\",\"personality\":\"linux\",\"address\":\"02:50:56:00:00:01\",\"up\":true,"
-        "\"sent\":1,\"bytes_sent\":3,\"received\":2,\"bytes_received\":4,\"waiting\":0,\"dropped\":5,\"forged\":6}");
+        "\"sent\":1,\"bytes_sent\":3,\"received\":2,\"bytes_received\":4,\"waiting\":0,\"dropped\":5,\"unknown\":7,"
+        "\"forged\":6}");
 }
 
 static void lists_vcpus(void **state)

@@ -37,8 +37,9 @@ struct pv_net_counters {
     uint64_t received; ///< frames that its owner has taken
     uint64_t bytes_sent;
     uint64_t bytes_received;
-    uint64_t dropped; ///< frames that came and found no room
+    uint64_t dropped; ///< frames that came and found no room or nobody, or were left when their owner ended
     uint64_t forged;  ///< frames that were not sent because of their source address
+    uint64_t unknown; ///< frames that were sent to an address that no other port of the switch has
 };
 
 /// A port (PV_DEBUG_NET).

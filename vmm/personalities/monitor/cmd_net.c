@@ -17,9 +17,9 @@ static const char *address_text(char text[ADDRESS_TEXT], const uint8_t *address)
 static void print_port(const struct pv_net_info *n)
 {
     char address[ADDRESS_TEXT];
-    out("%-12s %-12s %s %-4s %8lu %8lu %8lu %8lu %8lu\n", n->net, n->name, address_text(address, n->address),
+    out("%-12s %-12s %s %-4s %8lu %8lu %8lu %8lu %8lu %8lu\n", n->net, n->name, address_text(address, n->address),
         n->up ? "up" : "down", n->counters.sent, n->counters.received, n->waiting, n->counters.dropped,
-        n->counters.forged);
+        n->counters.unknown, n->counters.forged);
 }
 
 static void json_port(struct json *json, const struct pv_net_info *n)
@@ -36,6 +36,7 @@ static void json_port(struct json *json, const struct pv_net_info *n)
     json_number(json, "bytes_received", n->counters.bytes_received);
     json_number(json, "waiting", n->waiting);
     json_number(json, "dropped", n->counters.dropped);
+    json_number(json, "unknown", n->counters.unknown);
     json_number(json, "forged", n->counters.forged);
     json_close(json, '}');
 }
@@ -49,7 +50,8 @@ static void run_net(const struct call *call)
         if (count == 0)
             out("no personality is on a virtual switch: the configuration has no 'net'\n");
         else
-            out("switch       personality  address           link     sent received  waiting  dropped   forged\n");
+            out("switch       personality  address           link     sent received  waiting  dropped  unknown   "
+                "forged\n");
         for (size_t i = 0; i < count; i++)
             print_port(&ports[i]);
         return;
@@ -66,9 +68,10 @@ const struct command command_net = {
     .name = "net",
     .arguments = "[--json]",
     .summary = "list the ports of virtual switches",
-    .details =
-        "sent, received: frames. waiting: bytes that the owner has not taken yet. dropped: frames that found no room.\n"
-        "forged: frames that were refused because their source address was not the sender's own.\n",
+    .details = "sent, received: frames. waiting: bytes that the owner has not taken yet. dropped: frames that came and "
+               "found no\n"
+               "room, or nobody. unknown: frames that were sent to an address that nobody else has.\n"
+               "forged: frames that were refused because their source address was not the sender's own.\n",
     .json = true,
     .run = run_net,
 };
