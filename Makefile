@@ -107,6 +107,8 @@ $(BUILD)/$(1).debug.elf: $$(patsubst %,$(BUILD)/personality/%.o,$$(wildcard vmm/
 	$$(call say,LD,$$@)$$(LINK_P) -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach p,$(PERSONALITIES),$(eval $(call PERSONALITY_RULE,$(p))))
+$(BUILD)/tests/apic_guest.debug.elf: $(patsubst %,$(BUILD)/personality/vmm/personalities/lib/devices/%.c.o,lapic \
+    lapic_timer apic_bus)
 $(BUILD)/tests/%.debug.elf: $(BUILD)/personality/tests/personalities/%.c.o $(P_LIB_OBJ) vmm/personalities/lib/personality.ld
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(LINK_P) -o $@ $(filter %.o,$^)

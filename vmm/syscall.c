@@ -189,8 +189,9 @@ syscall_function *const syscall_table[] = {
     [PV_SYS_IO_ALLOW] = vcpu_io_allow,
     [PV_SYS_NET_SEND] = net_send,
     [PV_SYS_NET_RECEIVE] = net_receive,
+    [PV_SYS_VCPU_APIC] = vcpu_apic,
 };
-_Static_assert(PV_SYSCALL_COUNT == 26 && sizeof(syscall_table) / sizeof(syscall_table[0]) == PV_SYSCALL_COUNT,
+_Static_assert(PV_SYSCALL_COUNT == 27 && sizeof(syscall_table) / sizeof(syscall_table[0]) == PV_SYSCALL_COUNT,
                "SYSCALLS in arch/x86/entry.asm");
 
 int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)

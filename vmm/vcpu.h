@@ -68,6 +68,7 @@ struct vcpu {
     const void *msr_table;                ///< NULL: none
     uint64_t cpuid_page, msr_page;        ///< their pages, physical; 0: none
     uint32_t primary, secondary;          ///< controls, as they stand in the VMCS
+    uint32_t apic;                        ///< enum vmx_apic: APIC virtualization that is on
     uint32_t wanted_windows;              ///< window exiting that the personality itself asked for, in vmcs_write
     uint32_t wanted_exceptions;           ///< the exception bitmap that it asked for
     uint64_t wanted_cr4_mask;             ///< the guest/host mask of CR4 that it asked for
@@ -145,5 +146,6 @@ int64_t vcpu_set_cpuid(struct regs *regs, uint64_t number, uint64_t entries, uin
 int64_t vcpu_set_msrs(struct regs *regs, uint64_t number, uint64_t entries, uint64_t count, uint64_t a3, uint64_t a4);
 int64_t vcpu_msr_allow(struct regs *regs, uint64_t number, uint64_t first, uint64_t count, uint64_t how, uint64_t a4);
 int64_t vcpu_io_allow(struct regs *regs, uint64_t number, uint64_t first, uint64_t count, uint64_t how, uint64_t a4);
+int64_t vcpu_apic(struct regs *regs, uint64_t number, uint64_t features, uint64_t page, uint64_t access, uint64_t a4);
 
 #endif

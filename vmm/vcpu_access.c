@@ -7,6 +7,7 @@
 #include "arch/x86/layout.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/registers.h"
+#include "arch/x86/vmx/apic_policy.h"
 #include "arch/x86/vmx/bitmaps.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/field_policy.h"
@@ -57,9 +58,11 @@ static void write_control(struct vcpu *vcpu, uint32_t field, uint32_t wanted)
         vcpu->wanted_windows = value & windows;
         vcpu->wants_mov_dr = value & PRIMARY_MOV_DR;
         value |= vcpu->registers->uses_debug ? 0 : PRIMARY_MOV_DR; // to see the first use
+        value = vmx_apic_primary(vcpu->apic, value);
         vcpu->primary = value;
         break;
     case VMCS_SECONDARY_CONTROLS:
+        value = vmx_apic_secondary(vcpu->apic, value);
         vcpu->secondary = value;
         break;
     default:
@@ -189,7 +192,8 @@ int64_t vcpu_msr_allow(struct regs *regs, uint64_t number, uint64_t first, uint6
     if (how > (PV_GRANT_READ | PV_GRANT_WRITE) || !msr_bitmap_covers(first, count)) {
         return PV_ERR_INVALID;
     }
-    if (!grants_allow_msrs(vcpu->owner->config, first, count, (uint32_t)how)) {
+    if (!grants_allow_msrs(vcpu->owner->config, first, count, (uint32_t)how) &&
+        !vmx_apic_takes_msrs(vcpu->apic, first, count, (uint32_t)how)) {
         return PV_ERR_DENIED;
     }
     if (!own_msr_bitmap(vcpu)) {

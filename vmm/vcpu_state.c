@@ -3,6 +3,7 @@
 
 #include "arch/x86/core.h"
 #include "arch/x86/registers.h"
+#include "arch/x86/vmx/apic_policy.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
@@ -106,6 +107,9 @@ void vcpu_take_state(struct vcpu *vcpu)
         if (dirty & PV_GROUP_CR2) {
             vcpu->registers->cr2 = __atomic_load_n(&s->cr2, __ATOMIC_RELAXED);
             cpu_write_cr2(vcpu->registers->cr2);
+        }
+        if (dirty & PV_GROUP_APIC && vcpu->apic & VMX_APIC_INTERRUPTS) {
+            vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, s->apic_status & UINT16_MAX);
         }
         s->dirty = 0;
     }

@@ -9,7 +9,7 @@
 // links: vmm/sched*.c vmm/space.c vmm/syscall.c vmm/trace.c vmm/user.c vmm/vcpu*.c
 // links: arch/x86/paging.c arch/x86/vmx/bitmaps.c arch/x86/vmx/controls.c arch/x86/vmx/entry_check*.c
 // links: arch/x86/vmx/ept*.c arch/x86/vmx/event.c arch/x86/vmx/field_policy.c arch/x86/vmx/vmcs_fields.c
-// links: arch/x86/vmx/vmcs_names.c arch/x86/vmx/vmcs_setup.c
+// links: arch/x86/vmx/vmcs_names.c arch/x86/vmx/vmcs_setup.c arch/x86/vmx/apic_policy.c
 #include "syscall.h"
 #include "vmm/personality.h"
 

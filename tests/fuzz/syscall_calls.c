@@ -184,10 +184,11 @@ static void table_arguments(struct call *c, struct input *in)
 
 static void allow_arguments(struct call *c, struct input *in)
 {
-    static const uint32_t places[] = {0x1a0, 0xc0000105, 0x300, 0x7ff0, 0x1ff8, 0xc0001ff8, 0xfff8, 0x170};
+    static const uint32_t places[] = {0x1a0,      0xc0000105, 0x300, 0x7ff0, 0x1ff8,
+                                      0xc0001ff8, 0xfff8,     0x170, 0x800,  0x830};
     uint8_t first = input_byte(in), how = input_byte(in);
     c->a[0] = input_number(in, PV_MAX_VCPUS);
-    c->a[1] = first < 0xf0 ? places[first % 8] + first / 8 % 16 : input_value(in);
+    c->a[1] = first < 0xf0 ? places[first % 10] + first / 8 % 16 : input_value(in);
     c->a[2] = input_number(in, 40);
     c->a[3] = how < 0xf8 ? how % 4 : input_value(in);
 }
@@ -378,6 +379,11 @@ static void fill_arguments(struct call *c, struct input *in)
     case PV_SYS_MSR_ALLOW:
     case PV_SYS_IO_ALLOW:
         allow_arguments(c, in);
+        break;
+    case PV_SYS_VCPU_APIC:
+        c->a[1] = input_byte(in) % 64; // enum pv_apic bits, and one that is none
+        c->a[2] = input_pages(in, c->p->pool_size);
+        c->a[3] = input_pages(in, c->p->pool_size);
         break;
     default:
         break;

@@ -115,14 +115,10 @@ static const struct {
     {VMCS_PIN_CONTROLS, PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
      PIN_POSTED_INTERRUPTS},
     {VMCS_PRIMARY_CONTROLS,
-     PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_SECONDARY | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_CR8_LOAD |
-         PRIMARY_CR8_STORE,
-     PRIMARY_TPR_SHADOW | PRIMARY_TERTIARY},
+     PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_SECONDARY | PRIMARY_MWAIT | PRIMARY_RDPMC, PRIMARY_TERTIARY},
     {VMCS_SECONDARY_CONTROLS, SECONDARY_EPT | SECONDARY_VPID | SECONDARY_WBINVD,
-     SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPTS |
-         SECONDARY_VM_FUNCTIONS | SECONDARY_VMCS_SHADOWING | SECONDARY_PML | SECONDARY_EPT_VIOLATION_VE |
-         SECONDARY_PASID | SECONDARY_MODE_BASED_EXECUTE | SECONDARY_SUB_PAGE_WRITE | SECONDARY_PT_GUEST_PHYSICAL |
-         SECONDARY_PCONFIG},
+     SECONDARY_VM_FUNCTIONS | SECONDARY_VMCS_SHADOWING | SECONDARY_PML | SECONDARY_EPT_VIOLATION_VE | SECONDARY_PASID |
+         SECONDARY_MODE_BASED_EXECUTE | SECONDARY_SUB_PAGE_WRITE | SECONDARY_PT_GUEST_PHYSICAL | SECONDARY_PCONFIG},
     {VMCS_EXIT_CONTROLS,
      EXIT_HOST_64 | EXIT_ACK_INTERRUPT | EXIT_SAVE_EFER | EXIT_LOAD_EFER | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
          EXIT_SAVE_DEBUG,
@@ -143,8 +139,31 @@ static const struct {
     {VMCS_LINK_POINTER, UINT64_MAX, 0},
 };
 
+static bool in_pool(const struct personality *p, uint64_t address)
+{
+    return address % PAGE_SIZE == 0 && address >= p->memory && address - p->memory < p->pool_size;
+}
+
+/// Without a TPR shadow CR8 is the core's. Rules of entry (SDM Vol. 3C 27.2.1.1); pages are the personality's.
+static void check_apic(const struct vcpu *v)
+{
+    uint64_t primary = machine_vmcs_peek(v->vmcs, VMCS_PRIMARY_CONTROLS);
+    uint64_t secondary = machine_vmcs_peek(v->vmcs, VMCS_SECONDARY_CONTROLS);
+    bool shadow = primary & PRIMARY_TPR_SHADOW, accesses = secondary & SECONDARY_APIC_ACCESSES;
+    uint64_t cr8 = PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE;
+    uint64_t need = SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPTS;
+    MACHINE_CHECK(shadow || ((primary & cr8) == cr8 && (secondary & need) == 0), "vcpu %u of %s: APIC without shadow",
+                  v->id, v->owner->config->name);
+    MACHINE_CHECK(!accesses || !(secondary & SECONDARY_X2APIC), "virtual APIC accesses and x2APIC mode");
+    MACHINE_CHECK(!shadow || in_pool(v->owner, machine_vmcs_peek(v->vmcs, VMCS_VIRTUAL_APIC_ADDRESS)),
+                  "a virtual-APIC page that is not %s's", v->owner->config->name);
+    MACHINE_CHECK(!accesses || in_pool(v->owner, machine_vmcs_peek(v->vmcs, VMCS_APIC_ACCESS_ADDRESS)),
+                  "an APIC-access page that is not %s's", v->owner->config->name);
+}
+
 static void check_controls(const struct vcpu *v)
 {
+    check_apic(v);
     for (size_t i = 0; i < sizeof(forced) / sizeof(forced[0]); i++) {
         uint64_t value = machine_vmcs_peek(v->vmcs, forced[i].field);
         MACHINE_CHECK((forced[i].set & ~value) == 0 && (value & forced[i].clear) == 0,
@@ -213,6 +232,23 @@ static const struct allowed *allowed_of(const struct personality *p)
     return a;
 }
 
+/// Besides, MSRs that the processor takes to the virtual-APIC page, with the controls that the VMCS has (SDM Vol. 3C 30.5).
+static void allow_apic(struct allowed *a, const struct vcpu *v)
+{
+    uint64_t secondary = machine_vmcs_peek(v->vmcs, VMCS_SECONDARY_CONTROLS);
+    if (!(secondary & SECONDARY_X2APIC)) {
+        return;
+    }
+    allow_msr(a, 0x808, PV_GRANT_READ | PV_GRANT_WRITE);
+    for (uint64_t msr = 0x800; msr <= 0x8ff && secondary & SECONDARY_APIC_REGISTERS; msr++) {
+        allow_msr(a, msr, PV_GRANT_READ);
+    }
+    if (secondary & SECONDARY_VIRTUAL_INTERRUPTS) {
+        allow_msr(a, 0x80b, PV_GRANT_WRITE);
+        allow_msr(a, 0x83f, PV_GRANT_WRITE);
+    }
+}
+
 static uint64_t check_bitmap(const struct vcpu *v, uint64_t page, const uint8_t *may)
 {
     const uint64_t *has = phys_to_virt(page);
@@ -236,7 +272,9 @@ static uint64_t check_bitmaps(struct claims *c, const struct vcpu *v)
     } else {
         MACHINE_CHECK(v->msr_bitmap == vmcs_default_msr_bitmap, "a strange MSR bitmap");
     }
-    hash = mix(hash, check_bitmap(v, v->msr_bitmap, may->msr));
+    struct allowed with_apic = *may;
+    allow_apic(&with_apic, v);
+    hash = mix(hash, check_bitmap(v, v->msr_bitmap, with_apic.msr));
     for (int i = 0; i < 2; i++) {
         if (v->has_io_bitmaps) {
             claim(c, v->io_bitmaps[i], "an I/O bitmap");

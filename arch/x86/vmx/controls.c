@@ -21,12 +21,12 @@ struct control {
 
 /*
  * Forced besides what section 6 of the design names:
- * - CR8 accesses would reach the core's own task priority while there is no TPR shadow.
+ * - CR8 accesses would reach the core's own task priority while there is no TPR shadow (apic_policy.c).
  * - MWAIT could take the core into a C-state in which the VMX-preemption timer stands still (SDM Vol. 3C 26.5.1).
  * - RDPMC reads the machine's counters.
  * - WBINVD stalls the core for as long as it takes to write back caches that others fill.
  *
- * Not free: what names physical memory (APIC virtualization, VMCS shadowing, PML, #VE, sub-pages, PASIDs, EPTP lists);
+ * Not free: what names physical memory (APIC virtualization, which apic_policy.c decides about, VMCS shadowing, PML, #VE, sub-pages, PASIDs, EPTP lists);
  * what needs a second set of tables (mode-based execute control); what loads a host or guest MSR that is not switched
  * both ways (PERF_GLOBAL_CTRL, BNDCFGS, PKRS, CET, Intel PT, LBR, UINV, FRED); SMM; PCONFIG, which changes the
  * machine's keys.

@@ -122,7 +122,9 @@ static const struct {
     enum field_policy policy;
 } allowed[] = {
     {VMCS_GUEST_ES_SELECTOR, VMCS_GUEST_TR_SELECTOR, FIELD_PLAIN},
+    {VMCS_GUEST_INTERRUPT_STATUS, VMCS_GUEST_INTERRUPT_STATUS, FIELD_PLAIN},
     {VMCS_TSC_OFFSET, VMCS_TSC_OFFSET, FIELD_PLAIN},
+    {VMCS_EOI_EXIT_BITMAP_0, VMCS_EOI_EXIT_BITMAP_3, FIELD_PLAIN},
     {VMCS_XSS_EXITING_BITMAP, VMCS_ENCLS_EXITING_BITMAP, FIELD_PLAIN},
     {VMCS_ENCLV_EXITING_BITMAP, VMCS_ENCLV_EXITING_BITMAP, FIELD_PLAIN},
     {VMCS_GUEST_IA32_DEBUGCTL, VMCS_GUEST_IA32_DEBUGCTL, FIELD_PLAIN},
@@ -133,6 +135,7 @@ static const struct {
     {VMCS_EXIT_CONTROLS, VMCS_EXIT_CONTROLS, FIELD_CONTROL},
     {VMCS_ENTRY_CONTROLS, VMCS_ENTRY_CONTROLS, FIELD_CONTROL},
     {VMCS_ENTRY_INTERRUPTION_INFO, VMCS_ENTRY_INSTRUCTION_LENGTH, FIELD_READ_ONLY},
+    {VMCS_TPR_THRESHOLD, VMCS_TPR_THRESHOLD, FIELD_PLAIN},
     {VMCS_SECONDARY_CONTROLS, VMCS_SECONDARY_CONTROLS, FIELD_CONTROL},
     {VMCS_PLE_GAP, VMCS_INSTRUCTION_TIMEOUT, FIELD_PLAIN},
     {VMCS_GUEST_ES_LIMIT, VMCS_GUEST_ACTIVITY, FIELD_PLAIN},
@@ -172,6 +175,7 @@ void field_table_fill(struct field_table *table, const struct vmx_caps *caps)
 /// LBR and BTF. The others write to memory or to the machine's counters, or act on the host too (SDM Vol. 3B 18.4.1).
 #define DEBUGCTL_ALLOWED UINT64_C(3)
 #define MISC_ACTIVITY_HLT BIT(6)
+#define TPR_THRESHOLD_MAX 15 // other bits must be 0 (27.2.1.1)
 
 /// Shutdown blocks external interrupts and wait-for-SIPI everything, the timer too, until the slice's end or for ever
 /// (SDM Vol. 3C 27.7.2): messages from other cores could not get through.
@@ -189,6 +193,8 @@ bool field_policy_adjust(const struct vmx_caps *caps, uint32_t encoding, uint64_
         return true;
     case VMCS_CR3_TARGET_COUNT:
         return *value <= cr3_targets(caps);
+    case VMCS_TPR_THRESHOLD:
+        return *value <= TPR_THRESHOLD_MAX;
     case VMCS_CR0_GUEST_HOST_MASK:
         *value = vmx_cr0_mask(*value);
         return true;

@@ -104,7 +104,16 @@ enum pv_vcpu_syscall {
     /// (vcpu, first, count, enum pv_grant): 0. The same for ports; a grant is PV_GRANT_NONE or both others.
     /// Errors: PV_ERR_INVALID: beyond port 65535, or another grant; the others as of PV_SYS_MSR_ALLOW.
     PV_SYS_IO_ALLOW = 23,
-    PV_SYSCALL_COUNT = 26, ///< system calls that there are, with the two of net.h
+    /// (vcpu, enum pv_apic bits, pool offset of the virtual-APIC page, pool offset of the APIC-access page): 0. From now on the
+    /// processor virtualizes the vcpu's local APIC in these ways, and in no other (SDM Vol. 3C chapter 30); 0: not at all. The
+    /// pages are the caller's own and may be changed at any time. The APIC-access page is for PV_APIC_ACCESSES alone, to be mapped
+    /// where the guest's APIC is, by a small page; all vcpus of a space should have the same one. TPR threshold, EOI-exit bitmaps and
+    /// guest interrupt status are fields for PV_SYS_VMCS_WRITE, 0 after this call; the last also stands in the state page. MSRs
+    /// 0x800 to 0x8ff are closed; PV_SYS_MSR_ALLOW opens those accesses that the processor virtualizes.
+    /// Errors: PV_ERR_INVALID: no page of the pool, or bits that do not go together; PV_ERR_UNSUPPORTED: the processor
+    /// does not have them all; PV_ERR_STATE: the vcpu is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
+    PV_SYS_VCPU_APIC = 26,
+    PV_SYSCALL_COUNT = 27, ///< system calls that there are, with the two of net.h
 };
 
 #define PV_OWN_REGISTERS UINT64_MAX ///< for PV_SYS_VCPU_CREATE: a new register file
@@ -129,6 +138,16 @@ enum pv_grant {
     PV_GRANT_NONE = 0,  ///< each access exits
     PV_GRANT_READ = 1,  ///< RDMSR, IN
     PV_GRANT_WRITE = 2, ///< WRMSR, OUT
+};
+
+/// Ways of APIC virtualization (SDM Vol. 3C 25.6.2). All but PV_APIC_ACCESSES need PV_APIC_TPR; X2APIC and ACCESSES exclude each
+/// other.
+enum pv_apic {
+    PV_APIC_TPR = 1,         ///< use TPR shadow: CR8 is the virtual-APIC page's task priority, without exits
+    PV_APIC_X2APIC = 2,      ///< virtualize x2APIC mode
+    PV_APIC_ACCESSES = 4,    ///< virtualize APIC accesses: by memory
+    PV_APIC_REGISTERS = 8,   ///< APIC-register virtualization
+    PV_APIC_INTERRUPTS = 16, ///< virtual-interrupt delivery
 };
 
 /// Why PV_SYS_VCPU_RUN returned.
@@ -162,7 +181,9 @@ enum pv_state_group {
     PV_GROUP_FLAGS = 1 << 6,    ///< rsp, rflags, interruptibility: always filled
     PV_GROUP_ALWAYS = PV_GROUP_RIP | PV_GROUP_FLAGS, ///< those that are
     PV_GROUP_CR2 = 1 << 7,                           ///< cr2
-    PV_GROUP_ALL = (1 << 8) - 1,                     ///< every group
+    PV_GROUP_ALL = (1 << 8) - 1,                     ///< every group that can be filled
+    /// apic_status: of vcpus with PV_APIC_INTERRUPTS. Not filled: the virtual-APIC page's IRR and ISR tell the same.
+    PV_GROUP_APIC = 1 << 8,
 };
 
 /// A segment register, or (base and limit alone) GDTR or IDTR.
@@ -243,6 +264,10 @@ struct pv_vcpu_state {
     uint64_t xcr0;     ///< out: of the last XSETBV
     uint64_t run_time; ///< out: ticks that the guest has run so far
     uint64_t cr2;      ///< PV_GROUP_CR2: a page fault's address, for who injects or intercepts them
+    /// PV_GROUP_APIC: guest interrupt status (SDM Vol. 3C 25.4.2), the highest vector of the virtual-APIC page's IRR | that of its
+    /// ISR << 8.
+    uint32_t apic_status;
+    uint32_t reserved2;
 };
 _Static_assert(sizeof(struct pv_vcpu_state) <= 4096, "the state page is one page");
 

@@ -115,6 +115,12 @@ static inline int64_t pv_io_allow(uint64_t vcpu, uint32_t first, uint32_t count,
     return pv_syscall(PV_SYS_IO_ALLOW, vcpu, first, count, grant, 0);
 }
 
+/// Has the processor virtualize a vcpu's local APIC (enum pv_apic bits), with pages of the pool.
+static inline int64_t pv_vcpu_apic(uint64_t vcpu, uint32_t features, uint64_t page, uint64_t access_page)
+{
+    return pv_syscall(PV_SYS_VCPU_APIC, vcpu, features, page, access_page, 0);
+}
+
 /* ---- the pool: handed out from both ends, never given back ---- */
 
 enum { PV_PAGE_SIZE = 4096, PV_LARGE_PAGE_SIZE = 2 << 20 };
@@ -201,11 +207,15 @@ enum pv_exit_reason {
     PV_EXIT_IO = 30,
     PV_EXIT_RDMSR = 31,
     PV_EXIT_WRMSR = 32,
+    PV_EXIT_TPR_BELOW_THRESHOLD = 43,
+    PV_EXIT_APIC_ACCESS = 44,
+    PV_EXIT_VIRTUALIZED_EOI = 45,
     PV_EXIT_EPT_VIOLATION = 48,
     PV_EXIT_EPT_MISCONFIGURATION = 49,
     PV_EXIT_INVEPT = 50,
     PV_EXIT_INVVPID = 53,
     PV_EXIT_XSETBV = 55,
+    PV_EXIT_APIC_WRITE = 56,
 };
 
 /// "HLT", "EPT violation" and the like; "exit" for what personalities rarely see.
