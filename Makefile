@@ -118,6 +118,7 @@ $(P_ELF) $(TEST_ELF): %.elf: %.debug.elf
 include vmm/personalities/bench/bench.mk
 include tools/tracing/trace.mk
 include tools/kvm-peer/peer.mk
+include tools/boot-cost/boot-cost.mk
 include tools/claims.mk
 # ---- what runs in guests ----
 include guests/guests.mk
