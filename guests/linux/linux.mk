@@ -1,24 +1,28 @@
 # What a Linux guest consists of: `make linux-guest` puts Debian's kernel, unchanged, and an initramfs with busybox into
 # $(BUILD)/guests/. Not part of `all`: the first time it downloads two packages (tools/fetch-linux).
-LINUX_KERNEL := $(BUILD)/guests/vmlinuz
-LINUX_INITRAMFS := $(BUILD)/guests/initramfs.cpio
-# Debian builds virtio's drivers as modules. The guest's init loads them in the order of their names, hence the numbers.
+# LINUX_RELEASE=trixie takes those of another Debian release, into a folder of that name.
+LINUX_GUESTS := $(BUILD)/guests$(LINUX_RELEASE:%=/%)
+LINUX_KERNEL := $(LINUX_GUESTS)/vmlinuz
+LINUX_INITRAMFS := $(LINUX_GUESTS)/initramfs.cpio
+# Debian builds virtio's drivers as modules, some releases not all of them. The guest's init loads them in the order of their
+# names, hence the numbers.
 LINUX_MODULES := 1:drivers/virtio/virtio_ring 2:drivers/virtio/virtio 3:drivers/virtio/virtio_pci_modern_dev \
     3:drivers/virtio/virtio_pci_legacy_dev 4:drivers/virtio/virtio_pci 5:drivers/block/virtio_blk \
     5:drivers/char/virtio_console 5:drivers/char/hw_random/virtio-rng \
     5:net/core/failover 6:drivers/net/net_failover 7:drivers/net/virtio_net
-linux_module = $(LINUX)/modules/kernel/$(2).ko:lib/modules/$(1)-$(notdir $(2)).ko
+linux_module = $(if $(filter $(2),$(LINUX_BUILT_IN)),,$(LINUX)/modules/kernel/$(2).ko:lib/modules/$(1)-$(notdir $(2)).ko)
+LINUX_BUILT_IN = $(patsubst kernel/%.ko,%,$(file <$(LINUX)/modules/modules.builtin))
 .PHONY: linux-guest linux-images run-linux linux-test
 linux-guest:
-	@tools/fetch-linux
-	@$(MAKE) --no-print-directory LINUX="$$(tools/fetch-linux --dir)" $(LINUX_KERNEL) $(LINUX_INITRAMFS)
+	@tools/fetch-linux $(LINUX_RELEASE:%=--release %)
+	@$(MAKE) --no-print-directory LINUX="$$(tools/fetch-linux $(LINUX_RELEASE:%=--release %) --dir)" $(LINUX_KERNEL) $(LINUX_INITRAMFS)
 ifdef LINUX
 $(LINUX_KERNEL): $(LINUX)/vmlinuz
 	@mkdir -p $(@D)
 	$(call say,COPY,$@)cp $< $@
-$(LINUX_INITRAMFS): $(LINUX)/busybox guests/linux/init guests/linux/mkinitramfs guests/linux/linux.mk
+$(LINUX_INITRAMFS): $(LINUX)/busybox guests/linux/init guests/linux/load guests/linux/mkinitramfs guests/linux/linux.mk
 	@mkdir -p $(@D)
-	$(call say,CPIO,$@)guests/linux/mkinitramfs -o $@ --busybox $< --init guests/linux/init \
+	$(call say,CPIO,$@)guests/linux/mkinitramfs -o $@ --busybox $< --init guests/linux/init guests/linux/load:bin/load \
 	    $(foreach m,$(LINUX_MODULES),$(call linux_module,$(firstword $(subst :, ,$(m))),$(lastword $(subst :, ,$(m)))))
 endif
 

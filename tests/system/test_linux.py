@@ -1,16 +1,19 @@
 """The linux personality. What has to boot a kernel is marked `linux` and runs by `make linux-test` alone: it takes minutes
 and needs packages that the other tests do not."""
+import itertools
 import pathlib
 import re
 import subprocess
+import time
 
 import pytest
 
-from console import CTRL_C, CTRL_RIGHT_BRACKET, render
+from console import CTRL_C, CTRL_RIGHT_BRACKET, ConsoleError, render
 from images import BUILD, MONITOR, ROOT, find_program, make, personality
 
 GUEST_PROMPT = re.compile(rb"\n~? ?/ # (?:\x1b\[6n)?")
 BOOT_TIMEOUT = 600
+_words = itertools.count(1)
 
 
 def kernel(**fields):
@@ -66,6 +69,21 @@ class Guest:
         self.shell.send(command + "\n")
         before, _ = self.shell.expect(GUEST_PROMPT, BOOT_TIMEOUT)
         return render(before)[1:]
+
+    def synchronise(self, timeout=BOOT_TIMEOUT):
+        """Waits until the guest's shell answers. It may be booting, or may have booted while nobody looked, and what is shown again
+        when one attaches is no answer."""
+        deadline = time.monotonic() + timeout
+        while True:
+            word = f"word-{next(_words)}"
+            self.shell.send(f"\necho {word}\n")
+            try:
+                self.shell.expect(re.compile(rb"\n" + word.encode() + rb"\r"), 30)
+                break
+            except ConsoleError:
+                if time.monotonic() > deadline:
+                    raise
+        self.shell.expect(GUEST_PROMPT)
 
     def leave(self):
         self.shell.send(CTRL_RIGHT_BRACKET)

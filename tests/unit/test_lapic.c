@@ -159,6 +159,19 @@ static void test_mode_changes(void **state)
     assert_int_equal(lapic_read(l, SVR, 0), 0xff);
 }
 
+static void test_without_x2apic(void **state)
+{
+    (void)state;
+    struct lapic *l = &lapics[0];
+    uint64_t v;
+    l->no_x2apic = true;
+    assert_false(lapic_write_msr(l, 0x1b, 0xfee00d00, 0));
+    lapic_reset(l);
+    assert_false(lapic_write_msr(l, 0x1b, 0xfee00d00, 0));
+    assert_true(lapic_is_memory(l));
+    assert_false(lapic_read_msr(l, 0x802, &v, 0));
+}
+
 static void test_x2apic_registers(void **state)
 {
     (void)state;
@@ -490,10 +503,26 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
-        T(test_after_reset),      T(test_priorities), T(test_all_vectors),     T(test_errors),   T(test_mode_changes),
-        T(test_x2apic_registers), T(test_one_shot),   T(test_divisors),        T(test_periodic), T(test_tsc_deadline),
-        T(test_destinations),     T(test_logical),    T(test_lowest_priority), T(test_start_up), T(test_virtual_wire),
-        T(test_ioapic_registers), T(test_edge),       T(test_level),           T(test_messages),
+        T(test_after_reset),
+        T(test_priorities),
+        T(test_all_vectors),
+        T(test_errors),
+        T(test_mode_changes),
+        T(test_without_x2apic),
+        T(test_x2apic_registers),
+        T(test_one_shot),
+        T(test_divisors),
+        T(test_periodic),
+        T(test_tsc_deadline),
+        T(test_destinations),
+        T(test_logical),
+        T(test_lowest_priority),
+        T(test_start_up),
+        T(test_virtual_wire),
+        T(test_ioapic_registers),
+        T(test_edge),
+        T(test_level),
+        T(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 // The linux personality as a whole, with a guest that is only pretended: each run of its vcpu is a function here.
 // links: vmm/personalities/linux/bzimage.c vmm/personalities/linux/layout.c vmm/personalities/linux/cpuid.c
 // links: vmm/personalities/linux/msr.c vmm/personalities/linux/machine.c vmm/personalities/linux/console.c
+// links: vmm/personalities/linux/agent.c
 // links: vmm/personalities/linux/cpu.c vmm/personalities/linux/exits.c vmm/personalities/linux/control_registers.c
 // links: vmm/personalities/linux/ports.c vmm/personalities/linux/mmio.c vmm/personalities/linux/string_io.c
 // links: vmm/personalities/linux/entry.c vmm/personalities/lib/vcpu.c vmm/personalities/lib/vcpu_start.c
@@ -44,7 +45,7 @@ static uint8_t kernel[KERNEL_SIZE];
 
 static int64_t (*script)(unsigned run); ///< a run of the guest: changes the state page, returns what pv_vcpu_run does
 static unsigned runs, waits, kicks, signals;
-static uint64_t waited_until;
+static uint64_t waited_until, ran, budget;
 static char output[4096];
 static size_t output_size;
 static uint64_t vcpus;
@@ -69,6 +70,8 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
         return (int64_t)vcpus++;
     case PV_SYS_VCPU_RUN:
         assert_true(a1 != 0 || a0 != machine.cpus[0].vcpu.id); // whoever looks after the console comes back
+        ran = a0;
+        budget = a1;
         return script(runs++);
     case PV_SYS_EVENT_WAIT:
         return wait_for_event(a1);
@@ -149,13 +152,11 @@ static int reset_machine(void **state)
 {
     (void)state;
     machine.phase = PHASE_RUNNING;
-    machine.cpu_count = 1; // nobody else comes to the reset
+    machine.agent_count = 1; // nobody else comes to the reset
     assert_null(machine_await_reset(0));
-    machine.cpu_count = 2;
+    machine.agent_count = 2;
     machine.exit_code = -1;
     assert_true(cpu_create(&machine.cpus[0], 0) >= 0 && cpu_create(&machine.cpus[1], 1) >= 0);
-    lapic_init(&machine.cpus[1].lapic, &machine.bus, 1);
-    machine.cpus[1].lapic.waits_for_startup = true;
     s = machine.cpus[0].vcpu.state;
     lapic = &machine.cpus[0].lapic;
     s->rip = CODE;
@@ -171,12 +172,12 @@ static int reset_machine(void **state)
 static void run(int64_t (*guest)(unsigned))
 {
     script = guest;
-    cpu_loop(&machine.cpus[0]);
+    agent_loop(0);
 }
 
 static int64_t exit_with(uint32_t reason)
 {
-    s->exit_reason = reason;
+    (ran == machine.cpus[1].vcpu.id ? machine.cpus[1].vcpu.state : s)->exit_reason = reason;
     return PV_RUN_EXIT;
 }
 
@@ -226,7 +227,7 @@ static void test_refuses(void **state)
 {
     (void)state;
     info.modules[0].size = KERNEL_SIZE - 100;
-    machine.cpu_count = 1;
+    machine.agent_count = 1;
     const char *wrong = machine_await_reset(0);
     assert_non_null(strstr(wrong, "'kernel': truncated"));
     info.modules[0].size = sizeof(kernel);
@@ -685,7 +686,7 @@ static void test_triple_fault(void **state)
 
 static int64_t started(unsigned at)
 {
-    assert_int_equal(machine.cpus[1].place, CPU_IN_GUEST);
+    assert_int_equal(machine.agents[1].place, AGENT_IN_GUEST);
     lapic_write(lapic, 0x300, 0x4400, 0); // an NMI, while it is in its guest
     assert_int_equal(kicks, 1);
     assert_int_equal(signals, 1);
@@ -704,20 +705,91 @@ static void test_start_up(void **state)
     (void)state;
     struct lapic *other = &machine.cpus[1].lapic;
     machine_lock();
-    machine.cpus[1].place = CPU_WAITING;
+    machine.agents[1].place = AGENT_WAITING;
     lapic_write(lapic, 0x310, 1 << 24, 0);
     lapic_write(lapic, 0x300, 0xc500, 0); // INIT
     assert_true(other->init);
     assert_int_equal(kicks, 0);
     assert_int_equal(signals, 1);
-    machine.cpus[1].place = CPU_AT_WORK;
+    machine.agents[1].place = AGENT_AT_WORK;
     lapic_write(lapic, 0x300, 0x4699, 0); // start-up
     assert_int_equal(signals, 1);
     machine_unlock();
     script = started;
-    cpu_loop(&machine.cpus[1]);
+    agent_loop(1);
     assert_int_equal(runs, 1);
     assert_false(other->waits_for_startup);
+}
+
+/* ---- an agent with two processors ---- */
+
+enum { TURN = 1000000 }; ///< ticks: a millisecond
+
+static void wait_for_turn(void)
+{
+    for (const uint64_t end = pv_tsc() + budget; pv_tsc() < end;)
+        __asm__ volatile("pause");
+}
+
+/// Both want to run: each has the agent for a turn, also if an exit interrupts it.
+static int64_t take_turns(unsigned at)
+{
+    assert_int_equal(ran, machine.cpus[at / 2 % 2].vcpu.id);
+    assert_in_range(budget, 1, TURN);
+    if (at == 7)
+        return end();
+    if (at % 2 == 0)
+        return exit_with(54); // WBINVD, early in the turn
+    wait_for_turn();
+    return PV_RUN_BUDGET;
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    machine.agent_count = 1;
+    machine.cpus[1].lapic.waits_for_startup = false;
+    script = take_turns;
+    agent_loop(0);
+    assert_int_equal(runs, 8);
+    assert_int_equal(waits, 0);
+}
+
+/// The second one halts: the first one runs on without turns, and is interrupted for the second one's interrupt.
+static int64_t interrupt_the_other(unsigned at)
+{
+    if (at == 0)
+        wait_for_turn();
+    if (at < 2)
+        return at == 0 ? PV_RUN_BUDGET : exit_with(12); // HLT, of the second one
+    if (at == 2) {
+        assert_int_equal(ran, machine.cpus[0].vcpu.id);
+        assert_true(budget > TURN);
+        assert_int_equal(kicks, 0);
+        lapic_raise(&machine.cpus[1].lapic, 0x80, false);
+        machine_wake(1);
+        assert_int_equal(kicks, 1);
+        wait_for_turn();
+        return PV_RUN_BUDGET;
+    }
+    assert_int_equal(ran, machine.cpus[1].vcpu.id);
+    assert_int_equal(machine.cpus[1].vcpu.state->inject & 0xff, 0x80);
+    return end();
+}
+
+static void test_wakes_the_other(void **state)
+{
+    (void)state;
+    machine.agent_count = 1;
+    struct pv_vcpu_state *other = machine.cpus[1].vcpu.state;
+    machine.cpus[1].lapic.waits_for_startup = false;
+    lapic_virtual_wire(&machine.cpus[1].lapic);
+    other->rflags = RFLAGS_IF | 2;
+    other->valid = PV_GROUP_ALL;
+    script = interrupt_the_other;
+    s = machine.cpus[0].vcpu.state;
+    agent_loop(0);
+    assert_int_equal(runs, 4);
 }
 
 int main(void)
@@ -743,6 +815,8 @@ int main(void)
         T(test_hidden_instructions),
         T(test_triple_fault),
         T(test_start_up),
+        T(test_turns),
+        T(test_wakes_the_other),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

@@ -47,6 +47,17 @@ static void test_devices(void **state)
     assert_true(!options.console && options.entropy);
 }
 
+static void test_processors(void **state)
+{
+    (void)state;
+    struct options options;
+    char why[OPTIONS_WHY];
+    assert_true(options_parse("x2apic=off cpus=3", &options, why));
+    assert_true(options.cpus == 0 && !options.no_x2apic);
+    assert_true(options_parse("polyvisor.cpus=16 polyvisor.x2apic=off", &options, why));
+    assert_true(options.cpus == 16 && options.no_x2apic);
+}
+
 static void test_wrong(void **state)
 {
     (void)state;
@@ -57,11 +68,16 @@ static void test_wrong(void **state)
         {"polyvisor.overlay=M", "args: found 'polyvisor.overlay=M', expected a size such as 16M"},
         {"polyvisor.overlay=4194305G", "args: found 'polyvisor.overlay=4194305G', expected a size such as 16M"},
         {"polyvisor.overlay=99999999999999999999", "a size"},
-        {"polyvisor.", "args: found 'polyvisor.', expected polyvisor.overlay=SIZE, polyvisor.console=virtio or"},
+        {"polyvisor.", "args: found 'polyvisor.', expected polyvisor.overlay=SIZE, polyvisor.console=virtio, "},
         {"polyvisor.colour=red",
-         "args: found 'polyvisor.colour=red', expected polyvisor.overlay=SIZE, polyvisor.console=virtio or"},
+         "args: found 'polyvisor.colour=red', expected polyvisor.overlay=SIZE, polyvisor.console=virtio, "},
         {"polyvisor.console=", "args: found 'polyvisor.console=', expected virtio"},
         {"polyvisor.console=virtio2", "args: found 'polyvisor.console=virtio2', expected virtio"},
+        {"polyvisor.cpus=0", "args: found 'polyvisor.cpus=0', expected a number from 1 to 16"},
+        {"polyvisor.cpus=17", "expected a number from 1 to 16"},
+        {"polyvisor.cpus=2K", "expected a number from 1 to 16"},
+        {"polyvisor.cpus=", "expected a number from 1 to 16"},
+        {"polyvisor.x2apic=on", "args: found 'polyvisor.x2apic=on', expected off"},
         {"polyvisor.entropy=rdrand", "args: found 'polyvisor.entropy=rdrand', expected timing"},
         {"polyvisor.0123456789012345678901234567890123456789012345", "args: found 'polyvisor.01234567890123456789"},
     };
@@ -79,6 +95,6 @@ static void test_wrong(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_overlay), cmocka_unit_test(test_devices),
-                                       cmocka_unit_test(test_wrong)};
+                                       cmocka_unit_test(test_processors), cmocka_unit_test(test_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

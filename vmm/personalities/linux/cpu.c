@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A virtual processor's life: offer it an interrupt, run it, see whether it took it, handle the exit.
+// A virtual processor: offer it an interrupt, run it, see whether it took it, handle the exit.
 #include "cpu.h"
 
 #include "cpuid.h"
@@ -18,8 +18,11 @@ static struct pv_cpuid host_cpuid(uint32_t leaf, uint32_t subleaf)
 
 struct cpuid_machine cpu_cpuid_view(const struct cpu *cpu)
 {
-    return (struct cpuid_machine){
-        .host = host_cpuid, .tsc_hz = machine.info->tsc_hz, .cpus = machine.cpu_count, .apic_id = cpu->index};
+    return (struct cpuid_machine){.host = host_cpuid,
+                                  .tsc_hz = machine.info->tsc_hz,
+                                  .cpus = machine.cpu_count,
+                                  .apic_id = cpu->index,
+                                  .no_x2apic = machine.options.no_x2apic};
 }
 
 /// A new vcpu; after a reset in the old one's place, whose state page is used again.
@@ -76,14 +79,6 @@ void cpu_fail(struct cpu *cpu, const char *format, ...)
               s->gpr[PV_RAX], s->gpr[PV_RBX], s->gpr[PV_RCX], s->gpr[PV_RDX], s->gpr[PV_RSI], s->gpr[PV_RDI], s->rsp,
               s->rflags, s->cr0, s->cr3, s->cr4);
     machine_end(1);
-}
-
-void cpu_wake(const struct cpu *cpu)
-{
-    if (cpu->place == CPU_IN_GUEST)
-        pv_vcpu_kick(cpu->vcpu.id);
-    else if (cpu->place == CPU_WAITING)
-        pv_event_signal(cpu->index, PV_EVENT_USER);
 }
 
 static const void *guest_memory(void *context, uint64_t address, size_t size)
@@ -177,8 +172,7 @@ static void settle(struct cpu *cpu)
     cpu->offer = OFFER_NONE;
 }
 
-/// Whether there is something for which a halted processor goes on.
-static bool wakes(struct cpu *cpu)
+bool cpu_interrupted(struct cpu *cpu)
 {
     return pv_inject_pending(cpu->vcpu.state) || choose(cpu, (cpu->vcpu.state->rflags & RFLAGS_IF) != 0);
 }
@@ -216,38 +210,28 @@ static bool is_started(struct cpu *cpu)
     return !cpu->lapic.waits_for_startup;
 }
 
-/* ---- the loop ---- */
+/* ---- running ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+bool cpu_runnable(struct cpu *cpu, uint64_t now)
 {
-    return a < b ? a : b;
+    lapic_advance(&cpu->lapic, now);
+    if (!is_started(cpu) || (cpu->halted && !cpu_interrupted(cpu)))
+        return false;
+    cpu->halted = false;
+    return true;
 }
 
-/// Until an interrupt may have come: from another agent, by a timer, from the console.
-static void wait(struct cpu *cpu)
-{
-    const uint64_t own = lapic_deadline(&cpu->lapic);
-    console_flush(&machine.console);
-    const uint64_t deadline = cpu->index == 0 ? earlier(own, machine.deadline) : own;
-    cpu->place = CPU_WAITING;
-    machine_unlock();
-    pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT | PV_EVENT_NET, deadline);
-    machine_lock();
-    cpu->place = CPU_AT_WORK;
-    if (cpu->index == 0)
-        machine.poll_at = 0; // the event may have been input, or a frame
-}
-
-static void run(struct cpu *cpu, uint64_t budget)
+bool cpu_run(struct cpu *cpu, uint64_t budget)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
+    struct agent *agent = agent_of(cpu);
     offer(cpu);
     state->vectoring_info = 0; // what it was about is repeated by this entry
-    cpu->place = CPU_IN_GUEST;
+    agent->place = AGENT_IN_GUEST;
     machine_unlock();
     const int64_t result = pv_vcpu_run(cpu->vcpu.id, budget);
     machine_lock();
-    cpu->place = CPU_AT_WORK;
+    agent->place = AGENT_AT_WORK;
     virtio_devices_sample();
     settle(cpu);
     if (result == PV_RUN_EXIT)
@@ -256,24 +240,5 @@ static void run(struct cpu *cpu, uint64_t budget)
         cpu_fail(cpu, "VM entry refused, %#x: %s", state->entry_error, state->entry_rule);
     else if (result < 0)
         cpu_fail(cpu, "pv_vcpu_run: %s", pv_error_name(result));
-}
-
-void cpu_loop(struct cpu *cpu)
-{
-    machine_lock();
-    while (machine.phase == PHASE_RUNNING) {
-        const uint64_t now = pv_tsc();
-        if (cpu->index == 0)
-            machine_poll(now);
-        lapic_advance(&cpu->lapic, now);
-        if (!is_started(cpu) || (cpu->halted && !wakes(cpu))) {
-            wait(cpu);
-            continue;
-        }
-        cpu->halted = false;
-        // Console input does not end a run: whoever looks after it comes back for that.
-        const uint64_t end = earlier(lapic_deadline(&cpu->lapic), cpu->index == 0 ? machine.poll_at : DEV_NEVER);
-        run(cpu, end == DEV_NEVER ? 0 : end > now ? end - now : 1);
-    }
-    machine_unlock();
+    return result == PV_RUN_BUDGET;
 }

@@ -12,18 +12,10 @@
 /// Whose interrupt stands in the state page's inject slot.
 enum cpu_offer { OFFER_NONE, OFFER_PIC, OFFER_LAPIC, OFFER_NMI };
 
-/// What its agent does, under the lock.
-enum cpu_place {
-    CPU_AT_WORK,  ///< holds the lock, or waits for it: then it looks at everything
-    CPU_IN_GUEST, ///< in vcpu_run, or just before: kicks are kept
-    CPU_WAITING,  ///< in event_wait, or just before: events are kept
-};
-
 struct cpu {
     struct pv_vcpu vcpu;
-    uint32_t index; ///< also the number of its agent, and its APIC id
+    uint32_t index; ///< also its APIC id
     _Atomic bool made;
-    _Atomic enum cpu_place place;
     bool halted;
     struct msr_file msrs;
     struct lapic lapic;
@@ -31,17 +23,19 @@ struct cpu {
     uint32_t offered; ///< the PIC's input, or the vector
 };
 
-/// Makes the vcpu on this agent; after a reset, makes it anew.
+/// Makes the vcpu on the agent that calls; after a reset, makes it anew.
 int64_t cpu_create(struct cpu *cpu, uint32_t index);
 
 /// entry.c: has it begin with the kernel, instead of waiting. False: the page tables of the entry do not fit.
 bool cpu_enter_kernel(const struct cpu *cpu);
 
-/// Runs it until the machine ends or is reset.
-void cpu_loop(struct cpu *cpu);
-
-/// Makes it look at its interrupts, wherever it is. From any agent, with the lock held.
-void cpu_wake(const struct cpu *cpu);
+/// Whether it has something to do: after the interrupts, INIT and start-up IPIs that have come, and those of its timer.
+bool cpu_runnable(struct cpu *cpu, uint64_t now);
+/// Whether there is something for which it interrupts what it does, or goes on after HLT.
+bool cpu_interrupted(struct cpu *cpu);
+/// Runs it for so many ticks (0: without end), or until something is to be handled, and handles that; returns whether the ticks are
+/// used up. With the lock held.
+bool cpu_run(struct cpu *cpu, uint64_t budget);
 
 /// Something that cannot go on: says what, with the registers, and ends the machine.
 void cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -17,8 +17,9 @@ static const uint32_t extended = 0x80000000, max_extended = 0x80000008;
 /// Leaf 1: SSE3, PCLMULQDQ, SSSE3, FMA, CX16, PCID, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C, RDRAND.
 static const uint32_t features_ecx = BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) |
                                      BIT(22) | BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30);
-/// Emulated, whatever the processor has: x2APIC, TSC deadline; and the bit that says that this is a guest.
-static const uint32_t features_ecx_own = BIT(21) | BIT(24) | BIT(31);
+/// Emulated, whatever the processor has: TSC deadline, x2APIC unless it shall not be there; and the bit that says that this is a guest.
+static const uint32_t features_ecx_own = BIT(24) | BIT(31);
+enum { FEATURES_X2APIC = 21 };
 /// FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, APIC, SEP, MTRR, PGE, MCA, CMOV, PAT, PSE36, CLFSH, MMX, FXSR, SSE,
 /// SSE2, SS. (Machine checks: there are no banks. MTRR, PAT, APIC: emulated.)
 static const uint32_t features_edx = 0x3ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) |
@@ -30,6 +31,8 @@ enum { FEATURES_HTT = 28, FEATURES_OSXSAVE = 27 };
 static const uint32_t structured_ebx = BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) |
                                        BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) |
                                        BIT(29) | BIT(30) | BIT(31);
+/// Emulated. Linux believes that a TSC is good when this is there, and not when a busy neighbour delays its timers.
+enum { TSC_ADJUST = 1 };
 /// VBMI, UMIP, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ. Not PKU, whose bit OSPKE follows CR4; not LA57.
 static const uint32_t structured_ecx =
     BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14);
@@ -81,6 +84,7 @@ static void add_basic(struct builder *b)
     r = m->host(1, 0);
     r.ebx = (r.ebx & 0xff00) | m->apic_id << 24 | smaller(UINT32_C(1) << id_bits(m), 255) << 16;
     r.ecx = (r.ecx & features_ecx) | features_ecx_own; // the multiplexer adds OSXSAVE
+    r.ecx |= m->no_x2apic ? 0 : BIT(FEATURES_X2APIC);
     r.edx = (r.edx & features_edx) | (m->cpus > 1 ? BIT(FEATURES_HTT) : 0);
     add(b, 1, PV_CPUID_ANY, r);
     add(b, 2, PV_CPUID_ANY, m->host(2, 0));
@@ -109,7 +113,7 @@ static void add_features(struct builder *b)
     const struct cpuid_machine *m = b->machine;
     struct pv_cpuid r = m->host(0, 0).eax >= 7 ? m->host(7, 0) : (struct pv_cpuid){0};
     r.eax = 0;
-    r.ebx &= structured_ebx;
+    r.ebx = (r.ebx & structured_ebx) | BIT(TSC_ADJUST);
     r.ecx &= structured_ecx;
     r.edx &= structured_edx;
     add(b, 7, 0, r);

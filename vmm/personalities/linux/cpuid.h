@@ -8,12 +8,14 @@
 #define POLYVISOR_LINUX_CPUID_H
 
 #include <polyvisor/vcpu.h>
+#include <stdbool.h>
 
 struct cpuid_machine {
     struct pv_cpuid (*host)(uint32_t leaf, uint32_t subleaf); ///< the processor's own answers
     uint64_t tsc_hz;
     uint32_t cpus;
     uint32_t apic_id; ///< of the vcpu concerned
+    bool no_x2apic;   ///< local APICs without that mode
 };
 
 /// Fills the table from which the multiplexer answers; returns the number of entries, at most PV_MAX_CPUID.

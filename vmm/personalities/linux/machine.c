@@ -43,7 +43,7 @@ void machine_unlock(void)
 void machine_wake(uint32_t cpu)
 {
     if (machine.cpus[cpu].made)
-        cpu_wake(&machine.cpus[cpu]);
+        agent_wake(&machine.cpus[cpu]);
 }
 
 static void stop(enum machine_phase phase)
@@ -120,6 +120,7 @@ static void make_apics(void)
     for (uint32_t i = 0; i < machine.cpu_count; i++) {
         lapic_init(&machine.cpus[i].lapic, &machine.bus, i);
         machine.cpus[i].lapic.waits_for_startup = i != 0;
+        machine.cpus[i].lapic.no_x2apic = machine.options.no_x2apic;
     }
     lapic_virtual_wire(&machine.cpus[0].lapic);
     ioapic_init(&machine.ioapic, &machine.bus, machine.cpu_count);
@@ -245,9 +246,15 @@ static const char *make(void)
 const char *machine_make(const struct pv_info *info)
 {
     machine.info = info;
+    static char why[OPTIONS_WHY];
+    if (!options_parse(info->args, &machine.options, why))
+        return why;
     machine.cpu_count = info->agent_count < MAX_CPUS ? info->agent_count : MAX_CPUS;
+    if (machine.options.cpus != 0)
+        machine.cpu_count = machine.options.cpus;
+    machine.agent_count = info->agent_count < machine.cpu_count ? info->agent_count : machine.cpu_count;
     rtc_init(&machine.rtc, info->tsc_hz, pv_tsc(), EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
-    const char *wrong = virtio_devices_plan(info);
+    const char *wrong = virtio_devices_plan(&machine.options);
     return wrong != NULL ? wrong : make();
 }
 
@@ -261,7 +268,7 @@ const char *machine_await_reset(uint32_t agent)
             pv_event_wait(PV_EVENT_USER, pv_tsc() + interval);
         return NULL;
     }
-    while (machine.stopped < machine.cpu_count)
+    while (machine.stopped < machine.agent_count)
         pv_event_wait(PV_EVENT_USER, pv_tsc() + interval);
     const char *wrong = make();
     machine.stopped = 0;

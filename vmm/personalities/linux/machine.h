@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "agent.h"
 #include "console.h"
 #include "cpu.h"
 #include "devices/acpi_pm.h"
@@ -15,9 +16,10 @@
 #include "devices/rtc.h"
 #include "devices/uart.h"
 #include "layout.h"
+#include "options.h"
 #include "virtio_devices.h"
 
-enum { MAX_CPUS = 16 };
+enum { MAX_CPUS = OPTIONS_CPUS_MAX };
 
 /// What the agents do. Only machine_end and machine_reset leave PHASE_RUNNING.
 enum machine_phase { PHASE_RUNNING, PHASE_RESET, PHASE_ENDED };
@@ -38,6 +40,9 @@ struct machine {
     struct apic_bus bus;
     struct cpu cpus[MAX_CPUS];
     uint32_t cpu_count;
+    struct agent agents[MAX_CPUS];
+    uint32_t agent_count; ///< of agents that have processors
+    struct options options;
     uint64_t deadline;   ///< of the devices' timers
     uint64_t poll_at;    ///< when machine_poll has something to do: at the deadline, for the console, or (0) at once
     bool input_held;     ///< the UART has no room for input that may be there

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * linux: runs an unmodified Linux kernel on a virtual PC. Modules: kernel (a bzImage), initrd (optional); the arguments are the
- * kernel's command line; each agent is a processor. docs/linux.md tells more.
+ * kernel's command line; each agent has a processor, or several. docs/linux.md tells more.
  */
 #include "machine.h"
 
@@ -12,15 +12,17 @@ static _Noreturn void give_up(const char *why)
 }
 
 /// From power-on or reset to the next one. Returns when the machine ends.
-static void serve(struct cpu *cpu, uint32_t agent)
+static void serve(uint32_t agent)
 {
     for (;;) {
-        const int64_t result = cpu_create(cpu, agent);
-        if (result < 0)
-            give_up(pv_error_name(result));
-        if (agent == 0 && !cpu_enter_kernel(cpu))
+        for (uint32_t i = agent; i < machine.cpu_count; i += machine.agent_count) {
+            const int64_t result = cpu_create(&machine.cpus[i], i);
+            if (result < 0)
+                give_up(pv_error_name(result));
+        }
+        if (agent == 0 && !cpu_enter_kernel(&machine.cpus[0]))
             give_up("the tables of the entry do not fit");
-        cpu_loop(cpu);
+        agent_loop(agent);
         if (machine.phase == PHASE_ENDED)
             return;
         const char *wrong = machine_await_reset(agent);
@@ -40,7 +42,7 @@ int main(const struct pv_info *info, uint32_t agent)
     }
     while (!ready)
         pv_event_wait(PV_EVENT_USER, pv_tsc() + info->tsc_hz / 1000);
-    if (agent < machine.cpu_count)
-        serve(&machine.cpus[agent], agent);
+    if (agent < machine.agent_count)
+        serve(agent);
     return agent == 0 ? machine.exit_code : 0;
 }

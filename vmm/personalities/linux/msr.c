@@ -25,6 +25,7 @@ enum { VARIABLE_MTRRS = 8 };
 static const struct rule rules[] = {
     {0x17, 1, CONSTANT, 0, 0},                           // IA32_PLATFORM_ID
     {0x3a, 1, CONSTANT, 1, 0},                           // IA32_FEATURE_CONTROL: locked, no VMX
+    {0x3b, 1, MASKED, 0, 0},                             // IA32_TSC_ADJUST: the TSC is the machine's and stays so
     {0x8b, 1, IGNORED, UINT64_C(0xffffffff00000000), 0}, // IA32_BIOS_SIGN_ID: a microcode that nobody wants to update
     {0xce, 1, CONSTANT, 0, 0},                           // MSR_PLATFORM_INFO
     {0xfe, 1, CONSTANT, 0x500 | VARIABLE_MTRRS, 0},      // IA32_MTRRCAP: write-combining, fixed ranges

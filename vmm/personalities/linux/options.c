@@ -24,6 +24,16 @@ static bool parse_size(const char *text, size_t length, uint64_t *size)
     return true;
 }
 
+static bool parse_cpus(const char *text, size_t length, uint32_t *cpus)
+{
+    uint64_t value;
+    if (length == 0 || text[length - 1] > '9' || !parse_size(text, length, &value) || value == 0 ||
+        value > OPTIONS_CPUS_MAX)
+        return false;
+    *cpus = (uint32_t)value;
+    return true;
+}
+
 /// Whether the word is a key, of those that end with '=', and a value; *value is where that begins.
 static bool has_key(const char *word, size_t length, const char *key, size_t *value)
 {
@@ -50,7 +60,14 @@ static const char *take(const char *word, size_t length, struct options *options
         options->entropy = is(word + at, length - at, "timing");
         return options->entropy ? NULL : "timing";
     }
-    return "polyvisor.overlay=SIZE, polyvisor.console=virtio or polyvisor.entropy=timing";
+    if (has_key(word, length, "x2apic=", &at)) {
+        options->no_x2apic = is(word + at, length - at, "off");
+        return options->no_x2apic ? NULL : "off";
+    }
+    if (has_key(word, length, "cpus=", &at))
+        return parse_cpus(word + at, length - at, &options->cpus) ? NULL : "a number from 1 to 16";
+    return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing, polyvisor.x2apic=off or "
+           "polyvisor.cpus=NUMBER";
 }
 
 bool options_parse(const char *args, struct options *options, char *why)

@@ -30,21 +30,17 @@ static const char *plan_disk(const struct pv_module *file, uint64_t wanted)
     return NULL;
 }
 
-const char *virtio_devices_plan(const struct pv_info *info)
+const char *virtio_devices_plan(const struct options *options)
 {
-    static char why[OPTIONS_WHY];
     struct virtio_devices *d = &machine.virtio;
-    struct options options;
-    if (!options_parse(info->args, &options, why))
-        return why;
     const struct pv_module *disk = machine_module("disk");
     d->wanted[VIRTIO_DISK] = disk != NULL ? &d->disk.virtio : NULL;
-    d->wanted[VIRTIO_CONSOLE] = options.console ? &d->console.virtio : NULL;
-    d->wanted[VIRTIO_ENTROPY] = options.entropy ? &d->entropy.virtio : NULL;
-    d->wanted[VIRTIO_NET] = (info->flags & PV_INFO_NET) != 0 ? &d->net.virtio : NULL;
+    d->wanted[VIRTIO_CONSOLE] = options->console ? &d->console.virtio : NULL;
+    d->wanted[VIRTIO_ENTROPY] = options->entropy ? &d->entropy.virtio : NULL;
+    d->wanted[VIRTIO_NET] = (machine.info->flags & PV_INFO_NET) != 0 ? &d->net.virtio : NULL;
     if (disk == NULL)
         return NULL;
-    return plan_disk(disk, options.overlay == OPTIONS_DEFAULT ? OVERLAY_DEFAULT : options.overlay);
+    return plan_disk(disk, options->overlay == OPTIONS_DEFAULT ? OVERLAY_DEFAULT : options->overlay);
 }
 
 uint64_t virtio_devices_memory(void)

@@ -12,6 +12,8 @@
 
 enum { VIRTIO_DISK, VIRTIO_CONSOLE, VIRTIO_ENTROPY, VIRTIO_NET, VIRTIO_DEVICES };
 
+struct options;
+
 struct virtio_devices {
     struct virtio *wanted[VIRTIO_DEVICES]; ///< those that are there, by what they are
     struct virtio_pci bus[VIRTIO_DEVICES];
@@ -23,7 +25,7 @@ struct virtio_devices {
 };
 
 /// Takes memory for the devices from the pool, once, before the guest gets the rest. NULL, or what is wrong.
-const char *virtio_devices_plan(const struct pv_info *info);
+const char *virtio_devices_plan(const struct options *options);
 
 /// Bytes of the pool that the devices have.
 uint64_t virtio_devices_memory(void);

@@ -97,6 +97,7 @@ void lapic_reset(struct lapic *lapic)
         .startup = old.startup,
         .startup_vector = old.startup_vector,
         .waits_for_startup = old.waits_for_startup,
+        .no_x2apic = old.no_x2apic,
     };
     for (uint32_t i = 0; i < LVT_COUNT; i++)
         lapic->lvt[i] = LVT_MASKED;
@@ -360,7 +361,7 @@ static bool write_x2apic(struct lapic *lapic, uint32_t reg, uint64_t value, uint
 static bool write_base(struct lapic *lapic, uint64_t value)
 {
     const uint64_t modes = BASE_ENABLE | BASE_X2APIC, before = lapic->base & modes, after = value & modes;
-    if ((value & ~modes) != (lapic->base & ~modes) || after == BASE_X2APIC)
+    if ((value & ~modes) != (lapic->base & ~modes) || after == BASE_X2APIC || (after == modes && lapic->no_x2apic))
         return false;
     if ((before == modes && after == BASE_ENABLE) || (before == 0 && after == modes))
         return false;

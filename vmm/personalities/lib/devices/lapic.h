@@ -59,6 +59,7 @@ struct lapic {
     bool nmi, init, startup;
     uint8_t startup_vector;
     bool waits_for_startup; ///< the processor's state, set by it
+    bool no_x2apic;         ///< that mode does not exist: set by the machine, survives resets
 };
 
 struct apic_bus {

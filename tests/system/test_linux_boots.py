@@ -1,0 +1,78 @@
+"""Linux guests of several shapes, on several processors: each boots to a shell that works, without a complaint of the kernel. By
+`make linux-test` alone."""
+import dataclasses
+import re
+import subprocess
+
+import pytest
+
+from images import BUILD, MONITOR, ROOT, make
+from test_linux import Guest, linux, make_guest_files  # noqa: F401, the fixture
+from test_linux_load import COMPLAINTS
+
+OTHER_RELEASE = "trixie"
+
+
+@dataclasses.dataclass
+class Shape:
+    processors: int = 2
+    cores: int = 1
+    memory: int = 160                   # MiB of the personality
+    machine: str = "512M"
+    cpu: str = "corei7_skylake_x"
+    polyvisor: str = ""
+    release: str = ""
+
+
+SHAPES = {
+    "one-processor": Shape(processors=1),
+    "four-on-two-cores": Shape(processors=4, cores=2),
+    "without-x2apic": Shape(polyvisor="polyvisor.x2apic=off"),
+    "haswell": Shape(cpu="corei7_haswell_4770"),
+    "128M": Shape(memory=128),
+    "3G": Shape(processors=1, memory=3072, machine="4G"),
+    OTHER_RELEASE: Shape(release=OTHER_RELEASE),
+}
+
+
+def files_of(shape, guest_files):
+    if not shape.release:
+        return guest_files
+    make("linux-guest", variables=[f"LINUX_RELEASE={shape.release}"])
+    folder = BUILD / "guests" / shape.release
+    return {**guest_files, "vmlinuz": folder / "vmlinuz", "initrd": folder / "initramfs.cpio"}
+
+
+def release_of(shape):
+    """The version of the kernel that was fetched."""
+    command = [ROOT / "tools/fetch-linux", "--dir", *(["--release", shape.release] if shape.release else [])]
+    folder = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    with open(f"{folder}/release", encoding="ascii") as file:
+        return file.read().strip()
+
+
+@pytest.mark.linux
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", SHAPES)
+def test_boot(boot, guest_files, name):  # noqa: F811
+    shape = SHAPES[name]
+    arguments = f"console=ttyS0 cryptomgr.notests mitigations=off polyvisor.cpus={shape.processors} {shape.polyvisor}"
+    config = MONITOR + linux("linux", f"0-{shape.cores - 1}", memory=f"{shape.memory}M", arguments=arguments)
+    shell = boot.grub(config, files_of(shape, guest_files), cores=shape.cores, mem=shape.machine, cpu_model=shape.cpu)
+    guest = Guest(shell, "linux")
+    guest.wait_for_shell()
+    guest.run("dmesg -n 1")
+    assert guest.run("nproc") == [str(shape.processors)]
+    assert guest.run("uname -r") == [release_of(shape)]
+    memory = int(guest.run("awk '/^MemTotal/ { print $2 }' /proc/meminfo")[0]) // 1024
+    assert 0.7 * shape.memory < memory < shape.memory
+    assert ("x2apic" in guest.run("grep -m1 flags /proc/cpuinfo")[0].split()) == ("x2apic=off" not in shape.polyvisor)
+    slept = "\n".join(guest.run("time sleep 1"))
+    assert 1.0 <= float(re.search(r"real\s*0m (\d+\.\d+)s", slept).group(1)) < 1.5, slept
+    log = guest.run("dmesg")
+    assert len(log) > 100 and not [line for line in log if COMPLAINTS.search(line)]
+    shell.send("poweroff -f\n")
+    shell.expect("the guest switches the machine off")
+    guest.leave()
+    assert shell.wait_for_state("linux", "exited")["exit_code"] == 0
+    shell.power_off()

@@ -1,0 +1,97 @@
+"""Linux guests with several processors under load, beside each other and a small guest. By `make linux-test` alone."""
+import hashlib
+import random
+import re
+
+import pytest
+
+from images import BUILD, MONITOR, personality
+from test_linux import Guest, linux, make_guest_files  # noqa: F401, the fixture
+
+# 'stall' is RCU's word; 'unstable' is said of clock sources; 'nobody cared' of interrupts.
+COMPLAINTS = re.compile(r"WARNING:|BUG:|Oops|Call Trace|soft lockup|hard LOCKUP|stall|unstable|nobody cared|panic")
+# What Bochs with several processors does to a guest now and then (docs/linux.md).
+FLAW = "ENTRY_TRAMPOLINE stack guard page was hit"
+SWITCHES = 1000
+DISK = random.Random(7).randbytes(200 * 1024)
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+def lines(numbers):
+    return "".join(f"{number}\n" for number in numbers).encode()
+
+
+def expected():
+    """What guests/linux/load has to say, but for how long it slept."""
+    numbers, x = [], 1
+    for _ in range(4000):
+        x = x * 16807 % 2147483647
+        numbers.append(x)
+    return {"sort": md5(lines(sorted(numbers))), "gzip": md5(lines(range(1, 20001))), "disk": md5(DISK), "forks": "150"}
+
+
+def with_disk(text):
+    return text.replace("module initrd initrd }", "module initrd initrd; module disk disk.img }")
+
+
+def start_load(shell, name, processors):
+    """Waits for the guest's shell, and has it work."""
+    guest = Guest(shell, name)
+    guest.synchronise()
+    assert guest.run("nproc") == [str(processors)]
+    guest.run("dmesg -n 1")             # what the kernel has to say is looked for afterwards
+    guest.run("load > /tmp/load 2>&1 &")
+    guest.leave()
+
+
+def check_load(shell, name, wanted):
+    """Waits for the end of its work; checks what came of it, and the kernel's log."""
+    guest = Guest(shell, name)
+    guest.synchronise()
+    guest.run("wait")
+    said = dict(re.findall(r"load: (\w+) (\w+)", "\n".join(guest.run("cat /tmp/load"))))
+    slept = int(said.pop("slept", "0"))
+    assert said == wanted
+    assert 2000 <= slept
+    log = guest.run("dmesg")
+    assert len(log) > 100
+    assert not [line for line in log if COMPLAINTS.search(line)]
+    guest.leave()
+
+
+def check_cores(shell, before):
+    for core in shell.cores():
+        assert core["vmxon"] == 1 and core["vmxoff"] == 0
+        assert core["switches"] - before[core["core"]] > SWITCHES
+
+
+def check_tiny(shell):
+    match = re.search(r"rounds=(\d+) errors=(\d+)", shell.ask("tiny"))
+    assert int(match[1]) > 0 and int(match[2]) == 0
+
+
+def run_load(boot, guest_files, cores, polyvisor):
+    """Two guests with two processors each, beside tiny, on one or two cores."""
+    arguments = f"console=ttyS0 cryptomgr.notests mitigations=off {polyvisor}"
+    names = ("red", "blue")
+    config = MONITOR + personality("tiny", memory="16M", args='"report=0"')
+    config += "".join(with_disk(linux(name, f"0-{cores - 1}", arguments=arguments)) for name in names)
+    files = {**guest_files, "tiny.elf": BUILD / "tiny.elf", "disk.img": DISK}
+    shell = boot.grub(config, files, cores=cores, mem="768M")
+    for name in names:
+        start_load(shell, name, 2)
+    before = {core["core"]: core["switches"] for core in shell.cores()}
+    for name in names:
+        check_load(shell, name, expected())
+    check_cores(shell, before)
+    check_tiny(shell)
+    shell.power_off()
+
+
+@pytest.mark.linux
+@pytest.mark.timeout(2400)
+def test_two_guests_on_one_core(boot, guest_files):  # noqa: F811
+    run_load(boot, guest_files, 1, "polyvisor.cpus=2")

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/// An agent and its processors: one of them runs at a time. Processor i is the business of agent i modulo their number.
+#ifndef POLYVISOR_LINUX_AGENT_H
+#define POLYVISOR_LINUX_AGENT_H
+
+#include <stdint.h>
+
+struct cpu;
+
+/// What it does, under the lock.
+enum agent_place {
+    AGENT_AT_WORK,  ///< holds the lock, or waits for it: then it looks at everything
+    AGENT_IN_GUEST, ///< in vcpu_run, or just before: kicks are kept
+    AGENT_WAITING,  ///< in event_wait, or just before: events are kept
+};
+
+struct agent {
+    _Atomic enum agent_place place;
+    uint32_t current;  ///< the processor whose turn it is
+    uint64_t turn_end; ///< when another one gets its turn, if there is one that wants it
+    uint64_t stretch;  ///< TSC ticks that 16 ticks of a run took last time, since others use the core, too
+};
+
+struct agent *agent_of(const struct cpu *cpu);
+
+/// Runs its processors until the machine ends or is reset.
+void agent_loop(uint32_t number);
+
+/// Has a processor's agent look at the processor's interrupts, wherever it is. From any agent, with the lock held.
+void agent_wake(const struct cpu *cpu);
+
+#endif
