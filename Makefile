@@ -148,9 +148,9 @@ BOOT ?= efi
 CORES ?= 4
 MEM ?= 1G
 run:
-	@tools/setup run
-	@$(MAKE) --no-print-directory images
-	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/polyvisor.img --iso $(BUILD)/polyvisor.iso
+	@tools/setup peer
+	@$(MAKE) --no-print-directory run-images
+	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/run.img --iso $(BUILD)/run.iso
 
 clean:
 	rm -rf $(BUILD)

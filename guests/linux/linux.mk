@@ -40,6 +40,16 @@ run-linux:
 	@$(MAKE) --no-print-directory linux-images
 	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/linux.img --iso $(BUILD)/linux.iso
 
+# What `make run` boots: Polyvisor's own configuration, and two Linux guests.
+RUN_FILES = $(P_ELF) $(LINUX_GUEST)
+.PHONY: run-images
+run-images: linux-guest $(BUILD)/BOOTX64.EFI $(BUILD)/polyvisor.elf $(P_ELF)
+	@cat polyvisor.cfg guests/linux/run.cfg >$(BUILD)/run.cfg
+	$(call say,IMAGE,$(BUILD)/run.img)tools/mkimg -o $(BUILD)/run.img $(BUILD)/BOOTX64.EFI:EFI/BOOT/BOOTX64.EFI \
+	    $(BUILD)/polyvisor.elf $(BUILD)/run.cfg:polyvisor.cfg $(RUN_FILES)
+	$(call say,ISO,$(BUILD)/run.iso)tools/mkiso -o $(BUILD)/run.iso --kernel $(BUILD)/polyvisor.elf \
+	    --config $(BUILD)/run.cfg:polyvisor.cfg $(RUN_FILES)
+
 # The tests that boot a kernel: minutes, in Bochs. Not part of `make test`.
 linux-test:
 	@tools/setup test

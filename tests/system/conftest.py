@@ -41,6 +41,11 @@ class Boots:
         _machines.append(shell)
         return shell
 
+    @property
+    def last(self):
+        """The shell of the newest machine."""
+        return self._shells[-1]
+
     def __call__(self, **options):
         """Starts a machine and waits for its shell."""
         return self.start(**options).wait_for_shell()
