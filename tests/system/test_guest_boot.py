@@ -57,7 +57,7 @@ def fields(line):
     return {name: int(value, 16) for name, value in re.findall(r"(\w+) ([0-9a-f]{8})\b", line)}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("guest_boot")
 class TestGuestBoot:
     @pytest.mark.parametrize("name", KERNELS)
     def test_booted(self, shell, name):
