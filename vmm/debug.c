@@ -307,6 +307,7 @@ static debug_operation *const operations[] = {
     [PV_DEBUG_BASELINE] = debug_baseline,
     [PV_DEBUG_AGENTS] = debug_list_agents,
     [PV_DEBUG_NET] = debug_list_net,
+    [PV_DEBUG_DEVICES] = debug_list_devices,
 };
 
 int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uint64_t buffer, uint64_t size)

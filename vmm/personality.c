@@ -9,6 +9,7 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/tsc.h"
+#include "vmm/device_table.h"
 #include "vmm/load.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
@@ -174,6 +175,7 @@ bool personality_start(struct personality *p)
     // All are asked before anybody can ask them to stop: personality_stop waits for the lock.
     lock_take(&p->lock);
     p->state = PV_STATE_RUNNING;
+    device_table_forget(p);
     for (uint32_t i = 0; i < p->agent_count; i++) {
         p->agents[i].events = 0;
     }
