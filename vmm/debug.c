@@ -207,6 +207,7 @@ static int64_t finish_kill(struct remote_call *call)
 static int64_t finish_restart(struct remote_call *call)
 {
     struct personality *p = &personalities[call->arguments[0]];
+    p->short_lives = 0; // whoever asks has looked at it
     return personality_restart(p) ? PV_OK : PV_ERR_STATE;
 }
 
@@ -318,6 +319,7 @@ static debug_operation *const operations[] = {
     [PV_DEBUG_STEP] = debug_step,
     [PV_DEBUG_PASS] = debug_pass,
     [PV_DEBUG_WHY_STOPPED] = debug_why_stopped,
+    [PV_DEBUG_DEVICES] = debug_list_devices,
 };
 
 int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uint64_t buffer, uint64_t size)

@@ -38,7 +38,8 @@ struct personality {
     uint32_t moving;           ///< agents that have not arrived, while somebody pins it
     struct agent *move_waiter; ///< its remote call ends when all have
     uint32_t restarts;
-    uint32_t weight; ///< the configuration's, until the shell changes it
+    uint32_t short_lives; ///< in a row, that ended by themselves
+    uint32_t weight;      ///< the configuration's, until the shell changes it
     bool paused;
     struct agent *only;           ///< the one that runs in spite of `paused`: a debugger steps its guest; or NULL
     struct personality *debugger; ///< watches its guests (vmm/vcpu_debug.h), or NULL
@@ -48,6 +49,8 @@ struct personality {
     struct vcpu *vcpus[PV_MAX_VCPUS];
     uint64_t exits_absorbed, exits_delivered; ///< of vcpus that are no more
     struct net_member *net;                   ///< its port, or NULL
+    uint64_t devices_at;                      ///< in the pool: its table of devices
+    uint32_t device_count;
     struct console console;
     char why[PV_WHY_SIZE];
     struct pv_registers registers; ///< of the agent that faulted

@@ -78,7 +78,7 @@ void cpu_fail(struct cpu *cpu, const char *format, ...)
               "%#lx\n",
               s->gpr[PV_RAX], s->gpr[PV_RBX], s->gpr[PV_RCX], s->gpr[PV_RDX], s->gpr[PV_RSI], s->gpr[PV_RDI], s->rsp,
               s->rflags, s->cr0, s->cr3, s->cr4);
-    machine_end(1);
+    machine_end(MACHINE_FAILED);
 }
 
 static const void *guest_memory(void *context, uint64_t address, size_t size)
@@ -157,6 +157,7 @@ static void acknowledge(struct cpu *cpu)
         pic_accept(&machine.pic, cpu->offered);
     else
         lapic_accept(&cpu->lapic, (uint8_t)cpu->offered);
+    (cpu->offer == OFFER_PIC ? device_row(DEVICE_PIC) : device_lapic(cpu->index))->interrupts++;
 }
 
 /// After a run: if the offer was taken, the controller gets its acknowledge; if not, the slot is free again.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which device answers at which port. Ports without a device read as ones, as on an empty bus.
+#include "devices/pvpanic.h"
 #include "machine.h"
 
 enum { COM1 = 0x3f8, KEYBOARD_COMMAND = 0x64, KEYBOARD_RESET = 0xfe, PORT_A = 0x92, PORT_A_RESET = 1 };
@@ -30,6 +31,26 @@ static bool is_pci(uint16_t port)
     return port >= PCI_ADDRESS_PORT && port <= PCI_DATA_LAST;
 }
 
+static bool is_uart(uint16_t port)
+{
+    return port >= COM1 && port < COM1 + UART_PORTS;
+}
+
+/// Whose an access to a port is.
+static struct pv_device *row_of(uint16_t port)
+{
+    const enum device_row row = is_uart(port)             ? DEVICE_UART
+                                : is_pit(port)            ? DEVICE_PIT
+                                : is_pic(port)            ? DEVICE_PIC
+                                : is_rtc(port)            ? DEVICE_RTC
+                                : is_pm(port)             ? DEVICE_PM
+                                : is_pci(port)            ? DEVICE_PCI
+                                : port == PVPANIC_PORT    ? DEVICE_PVPANIC
+                                : port == ACPI_RESET_PORT ? DEVICE_PM
+                                                          : DEVICE_NONE;
+    return device_row(row);
+}
+
 /// Deadlines may have changed, or there is room for input: the first processor's agent looks.
 static void poll_soon(void)
 {
@@ -41,7 +62,7 @@ static void poll_soon(void)
 
 static uint8_t read_byte(uint16_t port)
 {
-    if (port >= COM1 && port < COM1 + UART_PORTS) {
+    if (is_uart(port)) {
         const uint8_t value = uart_read(&machine.uart, port - COM1);
         if (machine.input_held && uart_room(&machine.uart) > 0)
             poll_soon();
@@ -53,6 +74,8 @@ static uint8_t read_byte(uint16_t port)
         return pic_read(&machine.pic, port);
     if (is_rtc(port))
         return rtc_read(&machine.rtc, port, pv_tsc());
+    if (port == PVPANIC_PORT)
+        return pvpanic_read();
     return 0xff;
 }
 
@@ -63,9 +86,17 @@ static void reset(void)
     machine_reset();
 }
 
+/// For good: the message, then the exit code that says the same to whoever started the personality.
+static void end(const char *why, enum machine_end code)
+{
+    console_flush(&machine.console);
+    pv_printf("linux: %s\n", why);
+    machine_end(code);
+}
+
 static void write_byte(uint16_t port, uint8_t value)
 {
-    if (port >= COM1 && port < COM1 + UART_PORTS) {
+    if (is_uart(port)) {
         uart_write(&machine.uart, port - COM1, value);
     } else if (is_pit(port)) {
         pit_write(&machine.pit, port, value, pv_tsc());
@@ -75,6 +106,9 @@ static void write_byte(uint16_t port, uint8_t value)
     } else if (is_rtc(port)) {
         rtc_write(&machine.rtc, port, value, pv_tsc());
         poll_soon();
+    } else if (port == PVPANIC_PORT) {
+        if (pvpanic_write(value))
+            end("the guest's kernel has panicked", MACHINE_PANICKED);
     } else if ((port == KEYBOARD_COMMAND && value == KEYBOARD_RESET) ||
                (port == PORT_A && (value & PORT_A_RESET) != 0)) {
         reset();
@@ -88,16 +122,14 @@ static void write_pm(uint16_t port, uint32_t size, uint32_t value)
     const enum acpi_pm_request request = acpi_pm_write(&machine.pm, port, size, value);
     if (request == ACPI_PM_RESET)
         reset();
-    if (request != ACPI_PM_OFF)
-        return;
-    console_flush(&machine.console);
-    pv_printf("linux: the guest switches the machine off\n");
-    machine_end(0);
+    if (request == ACPI_PM_OFF)
+        end("the guest switches the machine off", MACHINE_OFF);
 }
 
 uint32_t port_read(uint16_t port, uint32_t size)
 {
     uint32_t value = 0;
+    row_of(port)->reads++;
     if (is_pm(port))
         return acpi_pm_read(&machine.pm, port, size, pv_tsc());
     if (is_pci(port))
@@ -109,6 +141,7 @@ uint32_t port_read(uint16_t port, uint32_t size)
 
 void port_write(uint16_t port, uint32_t size, uint32_t value)
 {
+    row_of(port)->writes++;
     if (is_pm(port) || (port == ACPI_RESET_PORT && size == 1)) {
         write_pm(port, size, value);
     } else if (is_pci(port)) {
