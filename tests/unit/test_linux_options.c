@@ -44,7 +44,9 @@ static void test_devices(void **state)
     assert_true(options_parse("polyvisor.console=virtio", &options, why));
     assert_true(options.console && !options.entropy);
     assert_true(options_parse("x polyvisor.entropy=timing", &options, why));
-    assert_true(!options.console && options.entropy);
+    assert_true(!options.console && options.entropy && !options.software_apic);
+    assert_true(options_parse("polyvisor.apicv=off", &options, why));
+    assert_true(options.software_apic);
 }
 
 static void test_wrong(void **state)
@@ -57,11 +59,12 @@ static void test_wrong(void **state)
         {"polyvisor.overlay=M", "args: found 'polyvisor.overlay=M', expected a size such as 16M"},
         {"polyvisor.overlay=4194305G", "args: found 'polyvisor.overlay=4194305G', expected a size such as 16M"},
         {"polyvisor.overlay=99999999999999999999", "a size"},
-        {"polyvisor.", "args: found 'polyvisor.', expected polyvisor.overlay=SIZE, polyvisor.console=virtio or"},
+        {"polyvisor.", "args: found 'polyvisor.', expected polyvisor.overlay=SIZE, polyvisor.console=virtio, "},
         {"polyvisor.colour=red",
-         "args: found 'polyvisor.colour=red', expected polyvisor.overlay=SIZE, polyvisor.console=virtio or"},
+         "args: found 'polyvisor.colour=red', expected polyvisor.overlay=SIZE, polyvisor.console=virtio, "},
         {"polyvisor.console=", "args: found 'polyvisor.console=', expected virtio"},
         {"polyvisor.console=virtio2", "args: found 'polyvisor.console=virtio2', expected virtio"},
+        {"polyvisor.apicv=on", "args: found 'polyvisor.apicv=on', expected off"},
         {"polyvisor.entropy=rdrand", "args: found 'polyvisor.entropy=rdrand', expected timing"},
         {"polyvisor.0123456789012345678901234567890123456789012345", "args: found 'polyvisor.01234567890123456789"},
     };

@@ -50,7 +50,11 @@ static const char *take(const char *word, size_t length, struct options *options
         options->entropy = is(word + at, length - at, "timing");
         return options->entropy ? NULL : "timing";
     }
-    return "polyvisor.overlay=SIZE, polyvisor.console=virtio or polyvisor.entropy=timing";
+    if (has_key(word, length, "apicv=", &at)) {
+        options->software_apic = is(word + at, length - at, "off");
+        return options->software_apic ? NULL : "off";
+    }
+    return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing or polyvisor.apicv=off";
 }
 
 bool options_parse(const char *args, struct options *options, char *why)

@@ -8,13 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OPTIONS_WHY = 160 };
+enum { OPTIONS_WHY = 200 };
 
 /// What the personality's devices shall be.
 struct options {
-    uint64_t overlay; ///< bytes for changed blocks of the disk; OPTIONS_DEFAULT: not said
-    bool console;     ///< a virtio console besides the serial port
-    bool entropy;     ///< an entropy device, with random bytes from points of time
+    uint64_t overlay;   ///< bytes for changed blocks of the disk; OPTIONS_DEFAULT: not said
+    bool software_apic; ///< no APIC virtualization, even where the processor has it
+    bool console;       ///< a virtio console besides the serial port
+    bool entropy;       ///< an entropy device, with random bytes from points of time
 };
 #define OPTIONS_DEFAULT UINT64_MAX
 

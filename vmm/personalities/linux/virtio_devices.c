@@ -40,6 +40,7 @@ const char *virtio_devices_plan(const struct pv_info *info)
     const struct pv_module *disk = machine_module("disk");
     d->wanted[VIRTIO_DISK] = disk != NULL ? &d->disk.virtio : NULL;
     d->wanted[VIRTIO_CONSOLE] = options.console ? &d->console.virtio : NULL;
+    machine.software_apic = options.software_apic;
     d->wanted[VIRTIO_ENTROPY] = options.entropy ? &d->entropy.virtio : NULL;
     d->wanted[VIRTIO_NET] = (info->flags & PV_INFO_NET) != 0 ? &d->net.virtio : NULL;
     if (disk == NULL)
