@@ -44,7 +44,9 @@ static void test_devices(void **state)
     assert_true(options_parse("polyvisor.console=virtio", &options, why));
     assert_true(options.console && !options.entropy);
     assert_true(options_parse("x polyvisor.entropy=timing", &options, why));
-    assert_true(!options.console && options.entropy);
+    assert_true(!options.console && options.entropy && !options.software_apic);
+    assert_true(options_parse("polyvisor.apicv=off", &options, why));
+    assert_true(options.software_apic);
 }
 
 static void test_processors(void **state)
@@ -100,6 +102,7 @@ static void test_wrong(void **state)
         {"polyvisor.boot=", "args: found 'polyvisor.boot=', expected linux, pvh, multiboot2 or multiboot1"},
         {"polyvisor.boot=multiboot", "args: found 'polyvisor.boot=multiboot', expected linux, pvh"},
         {"polyvisor.boot=unknown", "args: found 'polyvisor.boot=unknown', expected linux, pvh"},
+        {"polyvisor.apicv=on", "args: found 'polyvisor.apicv=on', expected off"},
         {"polyvisor.entropy=rdrand", "args: found 'polyvisor.entropy=rdrand', expected timing"},
         {"polyvisor.0123456789012345678901234567890123456789012345", "args: found 'polyvisor.01234567890123456789"},
     };

@@ -53,6 +53,8 @@ static void handle_wrmsr(struct cpu *cpu)
     struct pv_vcpu_state *state = cpu->vcpu.state;
     const uint32_t msr = (uint32_t)state->gpr[PV_RCX];
     const uint64_t value = pv_msr_value(state);
+    if (msr != LAPIC_MSR_TSC_DEADLINE)
+        virtual_apic_changed(cpu);
     const bool lapic = lapic_write_msr(&cpu->lapic, msr, value, pv_tsc());
     if (lapic)
         device_lapic(cpu->index)->writes++;
@@ -89,7 +91,12 @@ void cpu_handle_exit(struct cpu *cpu)
         handle_hlt(cpu);
         break;
     case PV_EXIT_EPT_VIOLATION:
-        cpu_handle_ept_violation(cpu);
+        cpu_handle_access(cpu, state->guest_physical_address);
+        break;
+    case PV_EXIT_APIC_ACCESS:
+    case PV_EXIT_APIC_WRITE:
+    case PV_EXIT_VIRTUALIZED_EOI:
+        virtual_apic_handle_exit(cpu, reason);
         break;
     case PV_EXIT_CR_ACCESS:
         cr_handle_exit(cpu);

@@ -211,6 +211,7 @@ const char *machine_make(const struct pv_info *info)
     static char why[OPTIONS_WHY];
     if (!options_parse(info->args, &machine.options, why))
         return why;
+    machine.software_apic = machine.options.software_apic;
     machine.cpu_count = info->agent_count < MAX_CPUS ? info->agent_count : MAX_CPUS;
     if (machine.options.cpus != 0)
         machine.cpu_count = machine.options.cpus;

@@ -50,6 +50,8 @@ struct machine {
     struct acpi_pm pm;
     struct ioapic ioapic;
     struct apic_bus bus;
+    bool software_apic;        ///< the configuration wants it, or the processor has nothing else
+    uint64_t apic_access_page; ///< where local APICs are virtualized as memory; pool offset
     struct cpu cpus[MAX_CPUS];
     uint32_t cpu_count;
     struct agent agents[MAX_CPUS];

@@ -15,6 +15,7 @@ enum { OPTIONS_WHY = 256, OPTIONS_CPUS_MAX = 16 };
 /// What the personality's devices shall be.
 struct options {
     uint64_t overlay;         ///< bytes for changed blocks of the disk; OPTIONS_DEFAULT: not said
+    bool software_apic;       ///< no APIC virtualization, even where the processor has it
     bool console;             ///< a virtio console besides the serial port
     bool entropy;             ///< an entropy device, with random bytes from points of time
     bool no_x2apic;           ///< local APICs have xAPIC mode only
