@@ -147,10 +147,13 @@ EMU ?= auto
 BOOT ?= efi
 CORES ?= 4
 MEM ?= 1G
+# GDB=1: COM2 as TCP port 1234, for gdb (docs/gdb.md); another number: that port.
+GDB_PORT := $(if $(GDB),$(if $(filter 1,$(GDB)),1234,$(GDB)))
 run:
 	@tools/setup peer
 	@$(MAKE) --no-print-directory run-images
-	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/run.img --iso $(BUILD)/run.iso
+	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/run.img --iso $(BUILD)/run.iso \
+	    $(if $(GDB_PORT),--gdb $(GDB_PORT))
 
 clean:
 	rm -rf $(BUILD)

@@ -10,6 +10,7 @@ once, in the whole computer, as it has processors (or POLYVISOR_EMULATORS says);
 An emulator dies with the process that started it.
 """
 import concurrent.futures
+import contextlib
 import fcntl
 import functools
 import glob
@@ -22,6 +23,8 @@ import socket
 import subprocess
 import tempfile
 import time
+
+import gdbline
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TOOLS)
@@ -170,13 +173,14 @@ class Machine:
     reboot      False: QEMU ends when the guest resets (Bochs cannot)
     ips         of Bochs: see BOCHS_IPS
     config      more lines for the bochsrc, they override earlier ones; or more arguments for QEMU
+    gdb_port    None, or the TCP port that is to be COM2, 0: a free one; then the attribute tells which
     name        first part of the name of the run's folder
     notify      called with a line of text when there is something to tell, such as a wait
     """
 
     def __init__(self, emu="bochs", boot="efi", *, image=None, iso=None, firmware=None, cores=4, mem="1G",
                  cpu_model=None, machine="q35", reboot=True, ips=BOCHS_IPS, config=(), name=None, run_root=None,
-                 notify=None):
+                 notify=None, gdb_port=None):
         if emu not in EMULATORS:
             raise EmulatorError(f"'{emu}' is not an emulator: expected one of {', '.join(EMULATORS)}")
         if boot not in ("efi", "grub"):
@@ -194,7 +198,8 @@ class Machine:
         self.log_path = os.path.join(self.folder, LOG)
         self.output_path = os.path.join(self.folder, "output.txt")
         self.notify = notify
-        self.socket = self.process = self.slot = None
+        self.socket = self.process = self.slot = self.gdb_line = None
+        self.gdb_port = gdb_port
         self.start_time = None
 
     def __enter__(self):
@@ -215,6 +220,9 @@ class Machine:
         self.slot = Slot(self.notify)
         try:
             self.start_time = time.monotonic()
+            if self.gdb_port is not None:
+                self.gdb_line = gdbline.GdbLine(self.gdb_port)
+                self.gdb_port = self.gdb_line.port
             if self.emu == "bochs":
                 self._start_bochs()
             else:
@@ -255,6 +263,9 @@ class Machine:
             self.process.wait()
         if self.socket:
             self.socket.close()
+        if self.gdb_line:
+            self.gdb_line.close()
+            self.gdb_line = None
         if self.slot:
             self.slot.release()
         for pattern in (DISK + ".*", VARIABLES):    # not the links: the folder stays good for a run by hand
@@ -326,21 +337,30 @@ class Machine:
 
     def _start_bochs(self):
         """Bochs connects to us, so there is no race for a free port."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2 if self.gdb_line else 1)]
             with open(os.path.join(self.folder, "bochsrc"), "w", encoding="utf-8") as file:
-                file.write("\n".join(self._bochs_config(server.getsockname()[1]) + [""]))
+                file.write("\n".join(self._bochs_config(*(server.getsockname()[1] for server in servers)) + [""]))
             self._spawn([BOCHS, "-f", "bochsrc"])
-            server.settimeout(0.1)
-            deadline = time.monotonic() + CONNECT_SECONDS
-            while self.socket is None:
-                try:
-                    self.socket = server.accept()[0]
-                except TimeoutError:
-                    if not self.running or time.monotonic() > deadline:
-                        raise self._failed_to_start() from None
-        self.socket.setblocking(True)
+            lines = [self._accept(server) for server in servers]
+        self.socket = lines[0]
+        if self.gdb_line:
+            self.gdb_line.serve(lines[1])
 
-    def _bochs_config(self, port):
+    def _accept(self, server):
+        """The serial line that Bochs connects to a server."""
+        server.settimeout(0.1)
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                line = server.accept()[0]
+                line.setblocking(True)
+                return line
+            except TimeoutError:
+                if not self.running or time.monotonic() > deadline:
+                    raise self._failed_to_start() from None
+
+    def _bochs_config(self, port, gdb_port=None):
         lines = [
             "display_library: term",    # the only one in Debian that works without a display
             f"log: {LOG}",
@@ -357,6 +377,8 @@ class Machine:
             f"com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}",
             f"boot: {'cdrom' if self.iso else 'disk'}",
         ]
+        if gdb_port:
+            lines.append(f"com2: enabled=1, mode=socket-client, dev=127.0.0.1:{gdb_port}")
         if self.firmware == "ovmf":
             lines.append(f"romimage: file={OVMF_BOCHS}, address=0x0, options=none")
         else:
@@ -371,17 +393,26 @@ class Machine:
         program = shutil.which("qemu-system-x86_64")
         if not program:
             raise EmulatorError("qemu-system-x86_64 is not installed: run tools/setup run")
-        self.socket, other = socket.socketpair()
-        with other:
-            self._spawn([program, *self._qemu_arguments(other.fileno())], pass_fds=(other.fileno(),))
+        pairs = [socket.socketpair() for _ in range(2 if self.gdb_line else 1)]
+        self.socket = pairs[0][0]
+        if self.gdb_line:
+            self.gdb_line.serve(pairs[1][0])
+        others = [pair[1].fileno() for pair in pairs]
+        try:
+            self._spawn([program, *self._qemu_arguments(*others)], pass_fds=others)
+        finally:
+            for _, other in pairs:
+                other.close()
 
-    def _qemu_arguments(self, serial_fd):
+    def _qemu_arguments(self, serial_fd, gdb_fd=None):
         arguments = [
             "-nodefaults", "-display", "none", "-vga", "std", "-machine", self.machine, "-cpu", self.cpu_model,
             "-accel", self.emu, "-smp", str(self.cores), "-m", str(self.mem),
             "-chardev", f"socket,id=com1,fd={serial_fd}", "-serial", "chardev:com1",
             "-boot", "d" if self.iso else "c", "-D", LOG,
         ]
+        if gdb_fd is not None:
+            arguments += ["-chardev", f"socket,id=com2,fd={gdb_fd}", "-serial", "chardev:com2"]
         if not self.reboot:
             arguments.append("-no-reboot")
         if self.firmware == "ovmf":

@@ -42,7 +42,7 @@ void console_init(void)
 {
     pv_ring_init(&log_console.out, log_buffer, LOG_SIZE);
     log_console.next = &log_console;
-    have_uart = uart_init();
+    have_uart = uart_init(UART_COM1);
 }
 
 void console_add(struct console *console, struct personality *owner, const char *name, char *buffer)
@@ -215,9 +215,9 @@ static void pump(void)
         return;
     }
     size_t room;
-    while ((stage_sent < stage_used || refill()) && (room = uart_transmit_room()) > 0) {
+    while ((stage_sent < stage_used || refill()) && (room = uart_transmit_room(UART_COM1)) > 0) {
         while (room-- > 0 && stage_sent < stage_used) {
-            uart_put(stage[stage_sent++]);
+            uart_put(UART_COM1, stage[stage_sent++]);
         }
     }
 }
@@ -290,7 +290,7 @@ void console_set_at_prompt(struct console *console, bool waiting)
 
 static void receive(void)
 {
-    for (int c; (c = uart_get()) >= 0;) {
+    for (int c; (c = uart_get(UART_COM1)) >= 0;) {
         if (!focus || seized) {
             continue;
         }
@@ -319,7 +319,7 @@ void console_start(bool interrupts)
     started = true;
     interrupts_on = interrupts;
     if (interrupts) {
-        uart_enable_interrupts();
+        uart_enable_interrupts(UART_COM1);
     }
 }
 
@@ -338,7 +338,7 @@ void console_drain(void)
     for (int i = 0; i < DRAIN_ROUNDS && (stage_sent < stage_used || refill()); i++) {
         pump();
     }
-    uart_flush();
+    uart_flush(UART_COM1);
 }
 
 void log_line(const char *format, ...)

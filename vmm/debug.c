@@ -306,6 +306,18 @@ static debug_operation *const operations[] = {
     [PV_DEBUG_BASELINE] = debug_baseline,
     [PV_DEBUG_AGENTS] = debug_list_agents,
     [PV_DEBUG_NET] = debug_list_net,
+    [PV_DEBUG_LINE] = debug_line,
+    [PV_DEBUG_LINE_READ] = debug_read_line,
+    [PV_DEBUG_LINE_WRITE] = debug_write_line,
+    [PV_DEBUG_WATCH] = debug_watch,
+    [PV_DEBUG_ARM] = debug_arm,
+    [PV_DEBUG_REGISTERS] = debug_read_registers,
+    [PV_DEBUG_SET_REGISTERS] = debug_write_registers,
+    [PV_DEBUG_GUEST_READ] = debug_read_guest,
+    [PV_DEBUG_GUEST_WRITE] = debug_write_guest,
+    [PV_DEBUG_STEP] = debug_step,
+    [PV_DEBUG_PASS] = debug_pass,
+    [PV_DEBUG_WHY_STOPPED] = debug_why_stopped,
 };
 
 int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uint64_t buffer, uint64_t size)

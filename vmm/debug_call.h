@@ -8,6 +8,8 @@
 
 #include "vmm/message.h"
 
+struct agent;
+struct personality;
 struct regs;
 
 struct debug_call {
@@ -24,6 +26,11 @@ bool debug_put_record(const struct debug_call *call, uint64_t index, const void 
 /// the buffer.
 int64_t debug_call_core(const struct debug_call *call, uint64_t core, void (*run)(struct message *), uint64_t bytes);
 
+/// The personality of a number from PV_VCPU_ID, or NULL.
+struct personality *debug_vcpu_personality(uint64_t id);
+/// Whose such a vcpu is. NULL: it is gone, or on its way.
+struct agent *debug_vcpu_agent(uint64_t id);
+
 /// A list with times in it: has all cores note theirs (unless a1 is PV_DEBUG_AS_NOTED), then writes it.
 int64_t debug_list_with_times(const struct debug_call *call, debug_operation *list);
 
@@ -37,6 +44,11 @@ debug_operation debug_baseline;
 debug_operation debug_list_sched, debug_set_policy, debug_set_weight, debug_pause, debug_resume, debug_pin;
 /* debug_net.c */
 debug_operation debug_list_net;
+/* debug_line.c */
+debug_operation debug_line, debug_read_line, debug_write_line;
+/* debug_guest.c */
+debug_operation debug_read_registers, debug_write_registers, debug_read_guest, debug_write_guest;
+debug_operation debug_watch, debug_arm, debug_step, debug_pass, debug_why_stopped;
 /* debug_trace.c */
 debug_operation debug_list_trace, debug_set_trace, debug_read_trace;
 

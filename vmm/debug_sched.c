@@ -55,7 +55,7 @@ static int64_t pause(const struct debug_call *call, bool paused)
     if (p->config->debug) {
         return PV_ERR_DENIED; // nobody could resume it
     }
-    return personality_pause(p, paused) ? PV_OK : PV_ERR_STATE;
+    return (paused ? personality_pause(p, true) : personality_resume(p, NULL)) ? PV_OK : PV_ERR_STATE;
 }
 
 int64_t debug_pause(const struct debug_call *call)

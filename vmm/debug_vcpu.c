@@ -67,8 +67,7 @@ int64_t debug_list_vcpus(const struct debug_call *call)
     return debug_list_with_times(call, put_vcpus); // which charges guests that run for what they have run
 }
 
-/// The personality of a number from PV_VCPU_ID, or NULL.
-static struct personality *personality_of(uint64_t id)
+struct personality *debug_vcpu_personality(uint64_t id)
 {
     return id >> 32 < personality_count ? &personalities[id >> 32] : NULL;
 }
@@ -76,7 +75,7 @@ static struct personality *personality_of(uint64_t id)
 int64_t debug_read_exits(const struct debug_call *call)
 {
     struct pv_exit_counts counts;
-    struct personality *p = personality_of(call->a1);
+    struct personality *p = debug_vcpu_personality(call->a1);
     if (call->size < sizeof(counts)) {
         return PV_ERR_INVALID;
     }
@@ -96,10 +95,9 @@ int64_t debug_read_exits(const struct debug_call *call)
     return user_write(call->buffer, &counts, sizeof(counts)) ? PV_OK : PV_ERR_FAULT;
 }
 
-/// Whose a vcpu is. NULL: it is gone, or on its way.
-static struct agent *agent_with(uint64_t id)
+struct agent *debug_vcpu_agent(uint64_t id)
 {
-    struct personality *p = personality_of(id);
+    struct personality *p = debug_vcpu_personality(id);
     if (!p) {
         return NULL;
     }
@@ -116,7 +114,7 @@ static void run_read(struct message *message)
 {
     struct remote_call *call = (struct remote_call *)message;
     struct core *core = core_self();
-    struct agent *agent = agent_with(call->arguments[1]);
+    struct agent *agent = debug_vcpu_agent(call->arguments[1]);
     if (agent && sched_forward(agent, message)) {
         return;
     }
@@ -136,7 +134,7 @@ static void run_read(struct message *message)
 
 int64_t debug_read_vmcs(const struct debug_call *call)
 {
-    const struct agent *agent = agent_with(call->a1);
+    const struct agent *agent = debug_vcpu_agent(call->a1);
     if (!agent) {
         return PV_ERR_NOT_FOUND;
     }

@@ -29,9 +29,9 @@ static void put(void *context, const char *text, size_t size)
     (void)context;
     for (size_t i = 0; i < size; i++) {
         if (text[i] == '\n') {
-            uart_put_wait('\r');
+            uart_put_wait(UART_COM1, '\r');
         }
-        uart_put_wait(text[i]);
+        uart_put_wait(UART_COM1, text[i]);
     }
 }
 
@@ -208,7 +208,7 @@ static void read_line(char line[LINE_SIZE])
 {
     size_t used = 0;
     for (;;) {
-        int c = uart_get();
+        int c = uart_get(UART_COM1);
         if (c < 0) {
             cpu_pause();
         } else if (c == '\r' || c == '\n') {

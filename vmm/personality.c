@@ -164,6 +164,7 @@ bool personality_start(struct personality *p)
     }
     p->exit_code = 0;
     p->paused = false;
+    p->only = NULL;
     p->started = cpu_rdtsc();
     memset(&p->registers, 0, sizeof(p->registers));
     net_start(p);
@@ -201,7 +202,12 @@ static void finish(struct personality *p)
     struct agent *waiter = p->stop_waiter;
     p->stop_waiter = NULL;
     p->state = p->next_state;
+    struct personality *debugger = p->debugger;
+    p->debugger = NULL;
     lock_drop(&p->lock);
+    if (debugger) {
+        personality_signal(debugger, PV_EVENT_DEBUGGER);
+    }
     if (waiter) {
         waiter->call.result = PV_OK;
         sched_unblock(waiter);
@@ -301,18 +307,34 @@ void personality_signal(struct personality *p, uint32_t events)
     }
 }
 
-bool personality_pause(struct personality *p, bool paused)
+static bool set_paused(struct personality *p, bool paused, struct agent *only)
 {
     lock_take(&p->lock);
     bool runs = p->state == PV_STATE_RUNNING;
     if (runs) {
         p->paused = paused;
+        p->only = only;
+    }
+    for (uint32_t i = 0; runs && (only || !paused) && i < PV_MAX_VCPUS; i++) {
+        if (p->vcpus[i]) {
+            p->vcpus[i]->stop = PV_STOP_NONE;
+        }
     }
     lock_drop(&p->lock);
     if (runs) {
         request_all(p, REQUEST_SETTINGS);
     }
     return runs;
+}
+
+bool personality_pause(struct personality *p, bool paused)
+{
+    return set_paused(p, paused, NULL);
+}
+
+bool personality_resume(struct personality *p, struct agent *only)
+{
+    return set_paused(p, only != NULL, only);
 }
 
 void personality_set_weight(struct personality *p, uint32_t weight)

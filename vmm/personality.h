@@ -40,7 +40,9 @@ struct personality {
     uint32_t restarts;
     uint32_t weight; ///< the configuration's, until the shell changes it
     bool paused;
-    uint64_t started; ///< TSC
+    struct agent *only;           ///< the one that runs in spite of `paused`: a debugger steps its guest; or NULL
+    struct personality *debugger; ///< watches its guests (vmm/vcpu_debug.h), or NULL
+    uint64_t started;             ///< TSC
     int64_t exit_code;
     struct space *spaces[PV_MAX_SPACES];
     struct vcpu *vcpus[PV_MAX_VCPUS];
@@ -71,6 +73,8 @@ void personality_fault(struct agent *agent, uint64_t vector, uint64_t error_code
 /// Holds or releases all agents. Takes effect on other cores a moment later, in order with what else is asked of them.
 /// False: it does not run.
 bool personality_pause(struct personality *p, bool paused);
+/// Releases all agents, or one alone. What made its guests stop is forgotten.
+bool personality_resume(struct personality *p, struct agent *only);
 void personality_set_weight(struct personality *p, uint32_t weight);
 /// Moves the agents, with their vcpus and whatever they do, to the cores of a mask, in turn, whether it runs or not. The caller
 /// is blocked until all have arrived, but not when an error is returned: PV_ERR_NOT_FOUND: there is no such core,

@@ -10,6 +10,7 @@
 #include "arch/x86/tsc.h"
 #include "arch/x86/vmx/vmx.h"
 #include "vmm/console.h"
+#include "vmm/debug_line.h"
 #include "vmm/personality.h"
 #include "vmm/sched_state.h"
 #include "vmm/trace.h"
@@ -88,9 +89,14 @@ void sched_configure(uint64_t slice)
         level1_init(&scheds[i].level1, slice);
     }
     if (console_needs_poll()) {
-        self()->poll = cpu_rdtsc();
-        update_horizon(self(), core_self());
+        sched_poll_lines();
     }
+}
+
+void sched_poll_lines(void)
+{
+    self()->poll = cpu_rdtsc();
+    update_horizon(self(), core_self());
 }
 
 struct agent *sched_current(void)
@@ -225,8 +231,9 @@ static void handle_time(struct sched *s, uint64_t now)
         wake(s, s->deadlines.first, PV_ERR_TIMEOUT);
     }
     if (now >= s->poll) {
-        s->poll = now + tsc_hz() / POLL_HZ;
         console_poll();
+        bool again = debug_line_poll() || console_needs_poll();
+        s->poll = again ? now + tsc_hz() / POLL_HZ : UINT64_MAX;
     }
     s->repick |= now >= s->slice_end;
     update_horizon(s, core_self());

@@ -44,7 +44,7 @@ struct remote_call {
     struct message message;
     int64_t result;
     uint64_t arguments[4];
-    uint8_t data[16];
+    uint8_t data[216]; ///< struct pv_guest_registers is the largest
     /// On the agent's core, when it is done, with the agent's address space loaded: may copy data out; returns the
     /// call's result.
     int64_t (*finish)(struct remote_call *call);
@@ -110,6 +110,8 @@ static inline void sched_unblock(struct agent *agent)
 }
 /// Makes events pending for an agent, and wakes it. Any core.
 void sched_signal(struct agent *agent, uint32_t events);
+/// From now on this core polls the serial lines every millisecond, as long as console_needs_poll or debug_line_poll say so.
+void sched_poll_lines(void);
 /// The core's local APIC timer went off.
 void sched_timer(void);
 /// The guest's preemption timer went off: handles what is due by now. The current agent may have changed or be none.

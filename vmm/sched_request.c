@@ -140,8 +140,9 @@ static void do_requests(struct agent *agent)
         stop(agent);
     }
     if (requests & REQUEST_SETTINGS) {
-        hold(s, agent, agent->personality->paused);
-        level1_set_weight(&agent->entity, agent->personality->weight);
+        const struct personality *p = agent->personality;
+        hold(s, agent, p->paused && p->only != agent);
+        level1_set_weight(&agent->entity, p->weight);
     }
     if (requests & REQUEST_WAKE) {
         sched_wake_if_due(s, agent);

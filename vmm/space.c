@@ -60,7 +60,7 @@ static void unreserve_pages(void *context, uint64_t count)
     quota_unreserve(&((struct personality *)context)->quota, count);
 }
 
-static struct ept_pages pages_of(struct personality *p)
+struct ept_pages space_pages(struct personality *p)
 {
     return (struct ept_pages){.alloc = alloc_page,
                               .free = free_page,
@@ -96,7 +96,7 @@ void space_forget(struct space *space, const struct core *core)
 
 static int64_t create(struct personality *p, uint64_t number)
 {
-    struct ept_pages pages = pages_of(p);
+    struct ept_pages pages = space_pages(p);
     uint64_t page = quota_alloc(&p->quota);
     if (!page) {
         return PV_ERR_QUOTA;
@@ -229,7 +229,7 @@ static int64_t let_others(struct regs *regs)
 static int64_t map(struct space *space, struct agent *agent, const uint64_t call[5])
 {
     struct personality *p = agent->personality;
-    struct ept_pages pages = pages_of(p);
+    struct ept_pages pages = space_pages(p);
     uint64_t gpa = call[1], offset = call[2], size = call[3];
     uint32_t access = call[4] & 0xff, type = call[4] >> 8 & 0xff;
     int64_t result = claim_change(space, &pages, agent, call);
@@ -281,7 +281,7 @@ static int64_t release(struct space *space, const struct ept_pages *pages, uint3
 static int64_t finish_unmap(struct remote_call *call)
 {
     struct personality *p = call->agent->personality;
-    struct ept_pages pages = pages_of(p);
+    struct ept_pages pages = space_pages(p);
     lock_take(&p->lock);
     int64_t result = release((struct space *)call->arguments[0], &pages, RELEASE_AT_ONCE);
     lock_drop(&p->lock);
@@ -334,7 +334,7 @@ static void shoot_down(struct agent *agent, struct space *space)
 static int64_t unmap(struct space *space, struct agent *agent, const uint64_t call[5], bool *shoot)
 {
     struct space_change *change = &space->change;
-    struct ept_pages pages = pages_of(agent->personality);
+    struct ept_pages pages = space_pages(agent->personality);
     int64_t result = claim_change(space, &pages, agent, call);
     if (result == PV_OK && !change->agent) {
         result = error_of(ept_begin_unmap(&space->ept, &change->job, call[1], call[2]));
@@ -400,7 +400,7 @@ int64_t space_destroy(struct regs *regs, uint64_t number, uint64_t a1, uint64_t 
     (void)a1, (void)a2, (void)a3, (void)a4;
     struct agent *agent = agent_of(regs);
     struct personality *p = agent->personality;
-    struct ept_pages pages = pages_of(p);
+    struct ept_pages pages = space_pages(p);
     lock_take(&p->lock);
     struct space *space = find_any(p, number);
     int64_t result = space ? begin_destroy(space, agent, &pages) : PV_ERR_NOT_FOUND;

@@ -52,6 +52,8 @@ _Static_assert(sizeof(struct space) <= 4096, "a space is one page");
 void space_init(void);
 /// The space with a number, or NULL. Not one that is being destroyed.
 struct space *space_find(const struct personality *p, uint64_t number);
+/// For ept.h: table pages come from its personality's quota.
+struct ept_pages space_pages(struct personality *p);
 /// Makes this core forget translations that the space has withdrawn since it last looked.
 void space_forget(struct space *space, const struct core *core);
 static inline bool space_is_behind(const struct space *space, const struct core *core)

@@ -17,6 +17,7 @@
 #include "vmm/personality.h"
 #include "vmm/user.h"
 #include "vmm/vcpu.h"
+#include "vmm/vcpu_debug.h"
 #include "vmm/vcpu_state.h"
 
 _Static_assert((int)BITMAP_READ == (int)PV_GRANT_READ && (int)BITMAP_WRITE == (int)PV_GRANT_WRITE,
@@ -57,6 +58,8 @@ static void write_control(struct vcpu *vcpu, uint32_t field, uint32_t wanted)
     case VMCS_PRIMARY_CONTROLS:
         vcpu->wanted_windows = value & windows;
         vcpu->wants_mov_dr = value & PRIMARY_MOV_DR;
+        vcpu->wants_step = value & PRIMARY_MONITOR_TRAP;
+        value |= vcpu->steps ? PRIMARY_MONITOR_TRAP : 0;
         value |= vcpu->registers->uses_debug ? 0 : PRIMARY_MOV_DR; // to see the first use
         value = vmx_apic_primary(vcpu->apic, value);
         vcpu->primary = value;
@@ -105,6 +108,9 @@ static int32_t write_field(struct vcpu *vcpu, uint32_t field, uint64_t value)
     }
     if (!field_policy_adjust(&vmx_caps, field, &value) || !vmcs_try_write(field, value)) {
         return PV_ERR_INVALID;
+    }
+    if (field == VMCS_EXCEPTION_BITMAP && vcpu->armed) {
+        vcpu_debug_arm(vcpu); // #BP stays the debugger's
     }
     if (field == VMCS_GUEST_CR0 || field == VMCS_GUEST_IA32_EFER) {
         settle_mode();

@@ -14,6 +14,7 @@
 #include "vmm/personality.h"
 #include "vmm/space.h"
 #include "vmm/vcpu.h"
+#include "vmm/vcpu_debug.h"
 #include "vmm/vcpu_table.h"
 
 enum { XCR0_AFTER_INIT = 1, DR6_AFTER_INIT = 0xffff0ff0 };
@@ -124,6 +125,9 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     vcpu->registers->users++;
     space->vcpus++;
     fill_vmcs(vcpu, agent->core);
+    if (p->debugger) {
+        vcpu_debug_arm(vcpu);
+    }
     __atomic_store_n(&p->vcpus[number], vcpu, __ATOMIC_RELEASE);
     agent->vcpus[number] = vcpu;
     return (int64_t)number;

@@ -17,6 +17,7 @@
 #include "vmm/trace.h"
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_absorb.h"
+#include "vmm/vcpu_debug.h"
 #include "vmm/vcpu_state.h"
 #include "vmm/vcpu_table.h"
 
@@ -245,9 +246,21 @@ static void refused(struct core *core, struct agent *agent, struct vcpu *vcpu, u
 /// may have been kicked, and ring 0 may have taken page faults of its own meanwhile.
 static void go_on(struct core *core, struct agent *agent, struct vcpu *vcpu)
 {
+    if (vcpu->steps && vcpu_debug_stepped(agent, vcpu)) {
+        return;
+    }
     vcpu_check_kick(agent);
     if (agent->regs.kind == REGS_GUEST && core->stamp >= vcpu->timer_end) {
         vcpu_timer(core, vcpu);
+    }
+}
+
+/// A step goes on: its next exit is to come the long way, too.
+static void restore_step(const struct core *core)
+{
+    const struct regs *current = core->main_stack->current;
+    if (current && current->kind == REGS_GUEST && current->guest->steps) {
+        current->guest->timer_end = 0;
     }
 }
 
@@ -271,6 +284,8 @@ static void handle(struct core *core, struct agent *agent, struct vcpu *vcpu, ui
     } else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
         vcpu->absorbed[reason]++;
         external_interrupt(agent);
+    } else if (vcpu->armed && vcpu_debug_exit(agent, vcpu, reason)) {
+        vcpu->absorbed[reason]++;
     } else if (absorb(core, agent, vcpu, reason)) {
         vcpu->absorbed[reason]++;
         go_on(core, agent, vcpu);
@@ -290,6 +305,7 @@ enum vcpu_exit_to vcpu_other_exit(struct vcpu *vcpu, struct core *core, uint32_t
         handle(core, agent, vcpu, reason & EXIT_REASON_BASIC);
     }
     restore_cr2(core);
+    restore_step(core);
     return EXIT_TO_CURRENT;
 }
 

@@ -15,6 +15,7 @@
 #include "vmm/personality.h"
 #include "vmm/space.h"
 #include "vmm/trace.h"
+#include "vmm/vcpu_debug.h"
 #include "vmm/vcpu_state.h"
 #include "vmm/vcpu_switch.h"
 
@@ -141,6 +142,9 @@ void vcpu_switch_in(struct agent *agent)
         vcpu->flush_vpid = false;
     }
     vcpu_load(core, vcpu);
+    if (vcpu->steps) {
+        vcpu->timer_end = 0; // CPUID is not to be answered on the short way
+    }
 }
 
 void vcpu_finish_run(struct agent *agent, int64_t result)
@@ -205,6 +209,9 @@ int64_t vcpu_run_slowly(struct agent *agent, struct vcpu *vcpu)
     vcpu_switch_in(agent);
     if (agent->regs.kind == REGS_GUEST) {
         vcpu_take_state(vcpu);
+        if (vcpu->steps) {
+            vcpu_debug_stepped(agent, vcpu); // the exit that the step led to has been dealt with
+        }
     }
     return (int64_t)agent->regs.rax;
 }

@@ -7,7 +7,6 @@
 
 /* Registers and bits of a 16550 (PC16550D data sheet) */
 enum {
-    COM1 = 0x3f8,
     UART_DATA = 0, // divisor, low byte, while LCR_DLAB
     UART_IER = 1,  // divisor, high byte, while LCR_DLAB
     UART_FCR = 2,
@@ -30,64 +29,70 @@ enum {
     WAIT_LIMIT = 1000000, // polls; a byte takes 87 us
 };
 
-static bool present;
+static const uint16_t ports[UARTS] = {[UART_COM1] = 0x3f8, [UART_COM2] = 0x2f8};
+static bool present[UARTS];
 
-bool uart_init(void)
+static uint16_t reg(enum uart_line line, uint16_t number)
 {
-    cpu_out8(COM1 + UART_SCRATCH, 0x5a);
-    present = cpu_in8(COM1 + UART_SCRATCH) == 0x5a;
-    if (!present) {
+    return (uint16_t)(ports[line] + number);
+}
+
+bool uart_init(enum uart_line line)
+{
+    cpu_out8(reg(line, UART_SCRATCH), 0x5a);
+    present[line] = cpu_in8(reg(line, UART_SCRATCH)) == 0x5a;
+    if (!present[line]) {
         return false;
     }
-    cpu_out8(COM1 + UART_IER, 0);
-    cpu_out8(COM1 + UART_LCR, LCR_DLAB);
-    cpu_out8(COM1 + UART_DATA, DIVISOR_115200);
-    cpu_out8(COM1 + UART_IER, 0);
-    cpu_out8(COM1 + UART_LCR, LCR_8N1);
-    cpu_out8(COM1 + UART_FCR, FCR_ENABLE_CLEAR);
-    cpu_out8(COM1 + UART_MCR, MCR_DTR_RTS_OUT2);
+    cpu_out8(reg(line, UART_IER), 0);
+    cpu_out8(reg(line, UART_LCR), LCR_DLAB);
+    cpu_out8(reg(line, UART_DATA), DIVISOR_115200);
+    cpu_out8(reg(line, UART_IER), 0);
+    cpu_out8(reg(line, UART_LCR), LCR_8N1);
+    cpu_out8(reg(line, UART_FCR), FCR_ENABLE_CLEAR);
+    cpu_out8(reg(line, UART_MCR), MCR_DTR_RTS_OUT2);
     return true;
 }
 
-void uart_enable_interrupts(void)
+void uart_enable_interrupts(enum uart_line line)
 {
-    if (present) {
-        cpu_out8(COM1 + UART_IER, IER_RECEIVED | IER_TRANSMIT_EMPTY);
+    if (present[line]) {
+        cpu_out8(reg(line, UART_IER), IER_RECEIVED | IER_TRANSMIT_EMPTY);
     }
 }
 
-size_t uart_transmit_room(void)
+size_t uart_transmit_room(enum uart_line line)
 {
-    return present && (cpu_in8(COM1 + UART_LSR) & LSR_TRANSMIT_EMPTY) ? FIFO_SIZE : 0;
+    return present[line] && (cpu_in8(reg(line, UART_LSR)) & LSR_TRANSMIT_EMPTY) ? FIFO_SIZE : 0;
 }
 
-void uart_put(char c)
+void uart_put(enum uart_line line, char c)
 {
-    if (present) {
-        cpu_out8(COM1 + UART_DATA, (uint8_t)c);
+    if (present[line]) {
+        cpu_out8(reg(line, UART_DATA), (uint8_t)c);
     }
 }
 
-int uart_get(void)
+int uart_get(enum uart_line line)
 {
-    if (!present) {
+    if (!present[line]) {
         return -1;
     }
-    (void)cpu_in8(COM1 + UART_IIR); // acknowledges an empty transmitter
-    return cpu_in8(COM1 + UART_LSR) & LSR_DATA ? cpu_in8(COM1 + UART_DATA) : -1;
+    (void)cpu_in8(reg(line, UART_IIR)); // acknowledges an empty transmitter
+    return cpu_in8(reg(line, UART_LSR)) & LSR_DATA ? cpu_in8(reg(line, UART_DATA)) : -1;
 }
 
-void uart_put_wait(char c)
+void uart_put_wait(enum uart_line line, char c)
 {
-    for (int i = 0; present && i < WAIT_LIMIT && uart_transmit_room() == 0; i++) {
+    for (int i = 0; present[line] && i < WAIT_LIMIT && uart_transmit_room(line) == 0; i++) {
         cpu_pause();
     }
-    uart_put(c);
+    uart_put(line, c);
 }
 
-void uart_flush(void)
+void uart_flush(enum uart_line line)
 {
-    for (int i = 0; present && i < WAIT_LIMIT && !(cpu_in8(COM1 + UART_LSR) & LSR_TRANSMITTER_IDLE); i++) {
+    for (int i = 0; present[line] && i < WAIT_LIMIT && !(cpu_in8(reg(line, UART_LSR)) & LSR_TRANSMITTER_IDLE); i++) {
         cpu_pause();
     }
 }

@@ -11,7 +11,7 @@
 #include "vmm/space.h"
 
 enum {
-    DEBUG_OPERATIONS = 32, // one more than the last, and one that there is not
+    DEBUG_OPERATIONS = 45, // one more than the last, and one that there is not
     STATE_PAGES = 12,      // the pool's first pages: one for what calls point to, then state pages
     OTHERS = 4,            // one call in so many: the other personalities' states are compared, too
     RARE = 8,              // one end of a personality in so many

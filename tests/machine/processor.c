@@ -317,31 +317,40 @@ const char *tsc_source(void)
     return "machine";
 }
 
-/* ---- serial line: takes everything, says nothing ---- */
+/* ---- serial lines: take everything, say nothing ---- */
 
-bool uart_init(void)
+bool uart_init(enum uart_line line)
 {
+    (void)line;
     return true;
 }
 
-void uart_enable_interrupts(void) {}
-
-size_t uart_transmit_room(void)
+void uart_enable_interrupts(enum uart_line line)
 {
+    (void)line;
+}
+
+size_t uart_transmit_room(enum uart_line line)
+{
+    (void)line;
     return FIFO;
 }
 
-void uart_put(char c)
+void uart_put(enum uart_line line, char c)
 {
-    (void)c;
+    (void)line, (void)c;
 }
 
-int uart_get(void)
+int uart_get(enum uart_line line)
 {
+    (void)line;
     return -1;
 }
 
-void uart_flush(void) {}
+void uart_flush(enum uart_line line)
+{
+    (void)line;
+}
 
 /* ---- ring 3's memory ---- */
 

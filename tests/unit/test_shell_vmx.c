@@ -22,6 +22,7 @@
 // links: vmm/personalities/monitor/weaknesses.c arch/x86/vmx/vmcs_fields.c arch/x86/vmx/vmcs_names.c
 // links: vmm/personalities/lib/console.c vmm/personalities/lib/error.c vmm/personalities/lib/number.c vmm/lib/format.c
 // links: vmm/lib/string.c
+// links: vmm/personalities/monitor/cmd_gdb.c vmm/personalities/monitor/gdb_*.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

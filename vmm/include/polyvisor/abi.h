@@ -111,6 +111,7 @@ enum {
     /// Somebody else's text appeared on the terminal (or an attach ended): draw the line anew.
     PV_EVENT_CONSOLE_REDRAW = 1 << 2,
     PV_EVENT_NET = 1 << 3,           ///< a frame has come to the personality's port, which had none (to agent 0)
+    PV_EVENT_DEBUGGER = 1 << 4,      ///< the debugger's line has something to do, or a watched guest has stopped
     PV_EVENT_USER = 1 << 16,         ///< this and all higher bits below bit 31: for event_signal, meaning free
     PV_EVENT_USER_MASK = 0x7fff0000, ///< all of those
 };
@@ -254,6 +255,49 @@ enum pv_debug {
     PV_DEBUG_BASELINE = 29,
     PV_DEBUG_AGENTS = 30, ///< list with times: struct pv_agent_info, of all personalities
     PV_DEBUG_NET = 31,    ///< list: struct pv_net_info (net.h), the ports of virtual switches
+    /// (op, 1 or 0): opens COM2, 115200 baud, 8N1, for the caller, which then gets PV_EVENT_DEBUGGER; or closes it.
+    /// Errors: PV_ERR_NOT_FOUND: there is no COM2; PV_ERR_STATE: the configuration grants its ports to somebody.
+    PV_DEBUG_LINE = 32,
+    /// (op, 0, 0, buffer, bytes): takes what has arrived at COM2; how many bytes. PV_ERR_STATE: it is not open.
+    PV_DEBUG_LINE_READ = 33,
+    /// (op, 0, 0, buffer, bytes): how many bytes COM2 has taken, perhaps none: PV_EVENT_DEBUGGER comes when there is
+    /// room again. PV_ERR_STATE: it is not open.
+    PV_DEBUG_LINE_WRITE = 34,
+    /// (op, personality, 1 or 0): the caller watches it: when a guest of it executes INT3, or has made the step that was
+    /// asked for, the personality is paused, and the caller gets PV_EVENT_DEBUGGER. 0: ends that. Vcpus that are there
+    /// already need PV_DEBUG_ARM.
+    /// Errors: PV_ERR_NOT_FOUND: no such personality; PV_ERR_DENIED: the caller itself.
+    PV_DEBUG_WATCH = 35,
+    /// (op, PV_VCPU_ID(personality, vcpu)): makes #BP of the vcpu's guest the debugger's while its personality is
+    /// watched, and its own again when it is not.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu.
+    PV_DEBUG_ARM = 36,
+    /// (op, PV_VCPU_ID(personality, vcpu), 0, struct pv_guest_registers *, size): its guest's registers. Of one that runs, those
+    /// of a moment ago.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu.
+    PV_DEBUG_REGISTERS = 37,
+    /// (op, PV_VCPU_ID(personality, vcpu), 0, struct pv_guest_registers *, size): writes gpr, rip and rflags of a guest
+    /// that is held within vcpu_run. What RFLAGS cannot have is left out.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu; PV_ERR_STATE: its personality is not paused, or has the exit in hand.
+    PV_DEBUG_SET_REGISTERS = 38,
+    /// (op, PV_VCPU_ID(personality, vcpu), guest-physical address, buffer, bytes): copies the guest's memory, of one page
+    /// at most.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu, or no memory there; PV_ERR_INVALID: beyond the page.
+    PV_DEBUG_GUEST_READ = 39,
+    /// The same into the guest's memory, whatever its space lets the guest do there.
+    PV_DEBUG_GUEST_WRITE = 40,
+    /// (op, PV_VCPU_ID(personality, vcpu), alone): resumes the paused personality until this vcpu's guest has executed
+    /// one instruction. alone = 1: no other agent of it runs meanwhile.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu; PV_ERR_STATE: not watched or not paused; PV_ERR_UNSUPPORTED: the
+    /// processor has no monitor trap flag.
+    PV_DEBUG_STEP = 41,
+    /// (op, PV_VCPU_ID(personality, vcpu)): the INT3 at which the vcpu stopped was the guest's own: it gets its #BP when
+    /// it runs again.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu; PV_ERR_STATE: no INT3 stopped it; or its personality wants #BP itself.
+    PV_DEBUG_PASS = 42,
+    /// (op, PV_VCPU_ID(personality, vcpu)): enum pv_stop, since the personality was resumed.
+    /// Errors: PV_ERR_NOT_FOUND: no such vcpu.
+    PV_DEBUG_WHY_STOPPED = 43,
     /// (op, enum pv_crash): provokes a fault in ring 0.
     /// Errors: PV_ERR_UNSUPPORTED: not a debug build; PV_ERR_NOT_FOUND: no guest has run on another core.
     PV_DEBUG_CRASH = 16,
@@ -444,6 +488,26 @@ struct pv_sched_info {
     uint64_t slice_ticks; ///< and in ticks
     uint32_t frame_slots; ///< in the configuration's frame table
     uint32_t reserved;    ///< 0
+};
+
+/// Why a watched guest stopped.
+enum pv_stop {
+    PV_STOP_NONE = 0,       ///< it did not
+    PV_STOP_BREAKPOINT = 1, ///< it executed INT3; RIP points to it
+    PV_STOP_STEP = 2,       ///< it has made its step
+};
+
+/// A guest's registers, for a debugger.
+struct pv_guest_registers {
+    uint64_t gpr[16];          ///< in the processor's numbering
+    uint64_t rip, rflags;      ///< as they stand
+    uint64_t cr0, cr3, cr4;    ///< as the guest sees them
+    uint64_t efer;             ///< IA32_EFER
+    uint64_t fs_base, gs_base; ///< of the segments
+    uint16_t selector[6];      ///< ES, CS, SS, DS, FS, GS
+    uint32_t cs_access;        ///< as VMCS access rights
+    uint32_t in_guest;         ///< 1: inside vcpu_run, so that PV_DEBUG_SET_REGISTERS can write
+    uint32_t reserved;         ///< 0
 };
 
 /// What CPUID answered.

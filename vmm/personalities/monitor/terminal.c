@@ -7,6 +7,26 @@ enum { INPUT_SIZE = 128 };
 
 static char input[INPUT_SIZE];
 static size_t input_next, input_end;
+static void (*serve_debugger)(void);
+
+void terminal_serve_debugger(void (*serve)(void))
+{
+    serve_debugger = serve;
+}
+
+/// pv_event_wait, with the debugger served meanwhile.
+static int64_t wait(uint64_t mask, uint64_t deadline)
+{
+    if (serve_debugger == NULL)
+        return pv_event_wait(mask, deadline);
+    for (;;) {
+        const int64_t events = pv_event_wait(mask | PV_EVENT_DEBUGGER, deadline);
+        if (events > 0 && (events & PV_EVENT_DEBUGGER))
+            serve_debugger();
+        if (events < 0 || (events & (int64_t)mask) != 0)
+            return events < 0 ? events : events & (int64_t)mask;
+    }
+}
 
 /// Fetches what has arrived. False when nothing has, or an error is returned for ever.
 static bool fetch(void)
@@ -30,7 +50,7 @@ int terminal_read(void)
             return TERMINAL_REDRAW;
         if (terminal_has_input())
             return (unsigned char)input[input_next++];
-        const int64_t events = pv_event_wait(PV_EVENT_CONSOLE_INPUT | PV_EVENT_CONSOLE_REDRAW, PV_NO_DEADLINE);
+        const int64_t events = wait(PV_EVENT_CONSOLE_INPUT | PV_EVENT_CONSOLE_REDRAW, PV_NO_DEADLINE);
         if (events < 0)
             return TERMINAL_FAILED;
         if (events & PV_EVENT_CONSOLE_REDRAW)
@@ -41,7 +61,7 @@ int terminal_read(void)
 int terminal_read_until(uint64_t deadline)
 {
     while (!terminal_has_input()) {
-        const int64_t events = pv_event_wait(PV_EVENT_CONSOLE_INPUT, deadline);
+        const int64_t events = wait(PV_EVENT_CONSOLE_INPUT, deadline);
         if (events == PV_ERR_TIMEOUT)
             return TERMINAL_TIMEOUT;
         if (events < 0)
@@ -58,5 +78,5 @@ void terminal_discard(void)
 
 void terminal_wait_for_return(void)
 {
-    pv_event_wait(PV_EVENT_CONSOLE_REDRAW, PV_NO_DEADLINE);
+    wait(PV_EVENT_CONSOLE_REDRAW, PV_NO_DEADLINE);
 }

@@ -18,6 +18,8 @@ int terminal_read_until(uint64_t deadline);
 void terminal_discard(void);
 /// Whether input has arrived that was not read yet.
 bool terminal_has_input(void);
+/// What is done, while one of these functions waits, when there is something to do for a debugger (PV_EVENT_DEBUGGER).
+void terminal_serve_debugger(void (*serve)(void));
 /// Waits until the terminal is the shell's again, after it was attached to another console.
 void terminal_wait_for_return(void);
 
