@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 
+import pexpect
 import pytest
 
 from images import BUILD, MONITOR, personality
@@ -23,17 +24,22 @@ def run_time(shell, name):
     return sum(vcpu["run_time"] for vcpu in shell.json(f"vcpus {name}")["vcpus"])
 
 
-def gdb(shell, *commands):
-    """What gdb prints for the commands, each with its answer behind a line `>>> COMMAND`."""
+def raw_gdb(shell, commands):
+    """What gdb prints for the commands, after it has connected."""
     assert shutil.which("gdb"), "gdb is not installed: run tools/setup test"
     script = ["set pagination off", "set confirm off", "set remotetimeout 30", f"target remote localhost:{shell.machine.gdb_port}"]
-    for command in commands:
-        script += [f"echo >>> {command}\\n", command]
+    script += commands
     arguments = ["gdb", "-nx", "-batch", *(part for line in script for part in ("-ex", line)), str(BUILD / "guests/long64.elf")]
     result = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             timeout=TIMEOUT, check=False)
     print(result.stdout)
-    return {name: text for name, text in re.findall(r"^>>> (.*)\n((?:(?!>>> ).*\n)*)", result.stdout, re.MULTILINE)}
+    return result.stdout
+
+
+def gdb(shell, *commands):
+    """The same by command."""
+    text = raw_gdb(shell, [line for command in commands for line in (f"echo >>> {command}\\n", command)])
+    return {name: answer for name, answer in re.findall(r"^>>> (.*)\n((?:(?!>>> ).*\n)*)", text, re.MULTILINE)}
 
 
 def number(text):
@@ -66,3 +72,76 @@ def test_others_run_on(shell):
     assert shell.run("gdb off") == "COM2 is closed"
     shell.wait_until(lambda: run_time(shell, "one") > stopped + 5_000_000, "the guest runs again")
     assert "errors 0" in shell.run("console one") or "error" not in shell.run("console one")
+
+
+def instructions(kind):
+    """Addresses of instructions of the guest's exercise, from its disassembly."""
+    listing = subprocess.run(["objdump", "-d", "-Mintel", str(BUILD / "guests/long64.elf")], stdout=subprocess.PIPE, text=True, check=True)
+    return [int(address, 16) for address in re.findall(rf"^ +([0-9a-f]+):.*\t{kind}\b", listing.stdout, re.MULTILINE)]
+
+
+def test_steps_end_behind_instructions_that_exit(shell):
+    """Whoever answers the exit, the multiplexer or the personality: the step ends at the next instruction, or, when the timer's
+    interrupt came first, where that leads to. The guest's round uses CPUID and RDMSR in both ways."""
+    interrupt_stubs, stub_size, timer = 0x8010, 16, 0x40
+    shell.run("gdb one")
+    for kind, size in (("cpuid", 2), ("rdmsr", 2), ("out", 1)):
+        for address in instructions(kind)[:1]:
+            script = [f"break *{address}"]
+            script += ["continue", "p/x (long)$pc", "stepi", f"p/x (long)$pc - {address}"] * 4
+            said = gdb_all(shell, *script, "delete", "detach")
+            assert said["p/x (long)$pc"] == [address] * 4, kind
+            moved = said["p/x (long)$pc - " + str(address)]
+            interrupted = (interrupt_stubs + stub_size * timer - address) % (1 << 64)
+            assert set(moved) <= {size, interrupted} and moved.count(size) >= 2, kind
+
+
+def gdb_all(shell, *commands):
+    """Like gdb, for commands that come several times: the numbers that each printed."""
+    numbered = []
+    for index, command in enumerate(commands):
+        numbered += [f"echo @{index}@\\n", command]
+    text = raw_gdb(shell, numbered)
+    found = {}
+    for index, answer in re.findall(r"^@(\d+)@\n((?:(?!@\d+@\n).*\n)*)", text, re.MULTILINE):
+        if re.match(r"\$\d+ = 0x", answer):
+            found.setdefault(commands[int(index)], []).append(number(answer))
+    return found
+
+
+def test_registers_can_be_written(shell):
+    """What the interrupted code does not need: R11, which its handler restores."""
+    shell.run("gdb one")
+    said = gdb(shell, "break on_interrupt", "continue", "p/x $r11 = 0x123456789abcdef0", "maint flush register-cache", "p/x $r11",
+               "p/x $eflags", "delete", "detach")
+    assert number(said["p/x $r11"]) == 0x123456789abcdef0
+    before = run_time(shell, "one")
+    shell.wait_until(lambda: run_time(shell, "one") > before + 5_000_000, "the guest runs on")
+    assert "error" not in shell.run("console one")
+
+
+def test_interrupt(shell):
+    """^C in gdb stops the guest wherever it is."""
+    shell.run("gdb one")
+    child = pexpect.spawn("gdb", ["-nx", "-q", str(BUILD / "guests/long64.elf")], encoding="ascii", timeout=TIMEOUT)
+    try:
+        for command in ("set pagination off", "set confirm off", f"target remote localhost:{shell.machine.gdb_port}"):
+            child.expect_exact("(gdb) ")
+            child.sendline(command)
+        child.expect_exact("(gdb) ")
+        child.sendline("continue")
+        child.expect_exact("Continuing.")
+        before = run_time(shell, "one")
+        shell.wait_until(lambda: run_time(shell, "one") > before, "the guest runs")
+        child.sendintr()
+        child.expect_exact("received signal SIGINT")
+        child.expect_exact("(gdb) ")
+        stopped = run_time(shell, "one")
+        child.sendline("p/x $rip")
+        child.expect(r"= 0x[0-9a-f]+")
+        assert run_time(shell, "one") == stopped
+        child.sendline("detach")
+        child.expect_exact("detached")
+    finally:
+        child.close(force=True)
+    shell.wait_until(lambda: run_time(shell, "one") > stopped, "the guest runs on")
