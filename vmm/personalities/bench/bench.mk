@@ -1,4 +1,5 @@
-# `make bench` measures what the multiplexer costs, in Bochs, and writes build/bench.json (docs/performance.md).
+# `make bench` measures what the multiplexer costs, in Bochs, and writes build/bench.json (docs/performance.md); then a guest's boot
+# (bench-linux).
 # COUNT_VMX=1 builds a multiplexer that counts its VMX instructions; `make bench` does that in $(BUILD)/count.
 ifdef COUNT_VMX
 RING0 += -DPOLYVISOR_COUNT_VMX
@@ -16,3 +17,4 @@ bench:
 	@$(MAKE) --no-print-directory $(BENCH_FILES:%=$(BUILD)/%)
 	@$(MAKE) --no-print-directory COUNT_VMX=1 BUILD=$(BUILD)/count $(BENCH_FILES:%=$(BUILD)/count/%)
 	@$(PYTHON) tools/bench --build $(BUILD) --json $(BUILD)/bench.json
+	@$(MAKE) --no-print-directory bench-linux
