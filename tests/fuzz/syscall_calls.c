@@ -271,6 +271,20 @@ static void debug_arguments(struct call *c, struct input *in)
     case PV_DEBUG_EXITS:
         c->a[1] = PV_VCPU_ID(c->a[1], input_number(in, PV_MAX_VCPUS));
         break;
+    case PV_DEBUG_ARM:
+    case PV_DEBUG_REGISTERS:
+    case PV_DEBUG_SET_REGISTERS:
+    case PV_DEBUG_GUEST_READ:
+    case PV_DEBUG_GUEST_WRITE:
+    case PV_DEBUG_STEP:
+    case PV_DEBUG_PASS:
+    case PV_DEBUG_WHY_STOPPED:
+        c->a[1] = PV_VCPU_ID(c->a[1], input_number(in, 2));
+        c->a[2] %= PAGE_SIZE;
+        break;
+    case PV_DEBUG_WATCH:
+        c->a[2] &= 1;
+        break;
     case PV_DEBUG_PEEK:
         c->a[1] = MACHINE_RAM_BASE + input_pages(in, MACHINE_RAM_SIZE);
         break;

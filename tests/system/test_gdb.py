@@ -71,7 +71,7 @@ def test_others_run_on(shell):
     assert next(p["state"] for p in shell.json("ps")["personalities"] if p["name"] == "one") == "paused"
     assert shell.run("gdb off") == "COM2 is closed"
     shell.wait_until(lambda: run_time(shell, "one") > stopped + 5_000_000, "the guest runs again")
-    assert "errors 0" in shell.run("console one") or "error" not in shell.run("console one")
+    assert "error:" not in shell.run("console one")
 
 
 def instructions(kind):
@@ -117,7 +117,7 @@ def test_registers_can_be_written(shell):
     assert number(said["p/x $r11"]) == 0x123456789abcdef0
     before = run_time(shell, "one")
     shell.wait_until(lambda: run_time(shell, "one") > before + 5_000_000, "the guest runs on")
-    assert "error" not in shell.run("console one")
+    assert "error:" not in shell.run("console one")
 
 
 def test_interrupt(shell):
