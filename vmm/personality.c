@@ -179,6 +179,7 @@ bool personality_start(struct personality *p)
     device_table_forget(p);
     for (uint32_t i = 0; i < p->agent_count; i++) {
         p->agents[i].events = 0;
+        p->agents[i].run_mask = 0;
     }
     request_all(p, REQUEST_START);
     lock_drop(&p->lock);
