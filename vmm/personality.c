@@ -173,6 +173,7 @@ bool personality_start(struct personality *p)
     p->state = PV_STATE_RUNNING;
     for (uint32_t i = 0; i < p->agent_count; i++) {
         p->agents[i].events = 0;
+        p->agents[i].run_mask = 0;
     }
     request_all(p, REQUEST_START);
     lock_drop(&p->lock);

@@ -204,14 +204,16 @@ void sched_wake_if_due(struct sched *s, struct agent *agent)
     if (events) {
         wake(s, agent, events);
     }
+    vcpu_kick_if_due(agent);
 }
 
 void sched_signal(struct agent *agent, uint32_t events)
 {
-    __atomic_fetch_or(&agent->events, events, __ATOMIC_SEQ_CST);
+    uint32_t before = __atomic_fetch_or(&agent->events, events, __ATOMIC_SEQ_CST);
     // One that does not wait for them finds them when it does. So its core, and who else runs there, is interrupted once for each
-    // time that it waits, however many signals come.
-    if (__atomic_load_n(&agent->wait_mask, __ATOMIC_SEQ_CST) & events) {
+    // time that it waits, however many signals come. The same for one whose guest may run: with events pending it would not.
+    if (__atomic_load_n(&agent->wait_mask, __ATOMIC_SEQ_CST) & events ||
+        __atomic_load_n(&agent->run_mask, __ATOMIC_SEQ_CST) & events & ~before) {
         sched_request(agent, REQUEST_WAKE);
     }
 }

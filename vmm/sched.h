@@ -60,6 +60,7 @@ struct agent {
     bool stop_after_call;      ///< stop it when its remote call is done
     uint32_t events;           ///< pending; set by any core
     uint32_t wait_mask;        ///< what it waits for, 0 unless AGENT_WAITING; others read it
+    uint64_t run_mask;         ///< what ends its last vcpu_run, which may be over; others read it
     uint64_t deadline;         ///< while AGENT_WAITING; UINT64_MAX: none
     struct agent *next, *prev; ///< in the list of deadlines
     struct level1_entity entity;

@@ -51,6 +51,7 @@ struct vcpu {
     bool kicked;                         ///< its run is to end; set by any core
     bool flush_vpid;                     ///< this core may hold translations of an earlier vcpu with the same VPID
     bool long_way;                       ///< vmm/vcpu_hot.c is not for it
+    bool cleared;                        ///< its VMCS was VMCLEARed: host_core is NULL
     bool has_msr_bitmap, has_io_bitmaps; ///< of its own; otherwise the ones that intercept everything
     struct personality *owner;
     uint64_t root;          ///< the owner's
@@ -80,6 +81,7 @@ struct vcpu {
     uint64_t step_from;  ///< RIP where the step began
     uint64_t budget_end; ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
     uint64_t timer_end;  ///< TSC at which the preemption timer is to fire
+    uint64_t run_until;  ///< the last tick before vcpu_run's deadline; UINT64_MAX: none
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
 };
@@ -98,6 +100,12 @@ static inline struct vcpu *vcpu_of(const struct agent *agent, uint64_t number)
 /// Why there is none: PV_ERR_STATE if another agent has it, otherwise PV_ERR_NOT_FOUND.
 int64_t vcpu_why_not(const struct agent *agent, uint64_t number);
 
+/// Whether its budget is used up, or its deadline has come.
+static inline bool vcpu_time_is_over(const struct vcpu *vcpu, uint64_t now)
+{
+    return vcpu->run_time >= vcpu->budget_end || now > vcpu->run_until;
+}
+
 /* vcpu_run.c: all on the vcpu's core */
 /// The core is about to run an agent that is inside its guest: VMCS, register file, timer. May end the run instead.
 void vcpu_switch_in(struct agent *agent);
@@ -105,6 +113,9 @@ void vcpu_switch_in(struct agent *agent);
 void vcpu_finish_run(struct agent *agent, int64_t result);
 /// vcpu_run of a vcpu that needs more than vcpu_hot.c does.
 int64_t vcpu_run_slowly(struct agent *agent, struct vcpu *vcpu);
+/// vcpu_run whose events are other ones than the agent's last run's.
+int64_t vcpu_run_for_events(struct regs *regs, uint64_t number, uint64_t budget, uint64_t deadline, uint64_t events,
+                            uint64_t a4);
 /// The preemption timer fired in the current agent's guest.
 void vcpu_timer(struct core *core, struct vcpu *vcpu);
 /// vcpu_exit.c: every exit but the ones that vcpu_hot.c handles at once.
@@ -117,6 +128,8 @@ void vcpu_take_nmi(void);
 void vcpu_rearm(struct agent *agent);
 /// Ends the run of an agent (or NULL) whose vcpu was kicked.
 void vcpu_check_kick(struct agent *agent);
+/// Has the run of an agent, which may be inside its guest, end if there are events that end it. They stay pending.
+void vcpu_kick_if_due(struct agent *agent);
 /// VMPTRLD, unless it is current: to run it, after its registers were loaded too.
 void vcpu_make_current(struct core *core, struct vcpu *vcpu);
 /// VMPTRLD to read and write its fields; then none counts as current, unless it was already: what else a run needs is not loaded.
@@ -141,7 +154,7 @@ void vcpu_forget_all(struct personality *p);
 /* the system calls, polyvisor/vcpu.h */
 int64_t vcpu_create(struct regs *regs, uint64_t space, uint64_t state_page, uint64_t registers, uint64_t a3,
                     uint64_t a4);
-int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a2, uint64_t a3, uint64_t a4);
+int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t deadline, uint64_t events, uint64_t a4);
 int64_t vcpu_move(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 int64_t vcpu_kick(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 int64_t vcpu_destroy(struct regs *regs, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);

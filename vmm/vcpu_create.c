@@ -105,8 +105,8 @@ static int64_t create(struct agent *agent, uint64_t number, struct space *space,
     vcpu->page = page;
     vcpu->vpid = vpid_of(p, number);
     vcpu->cpuid_table = vcpu_table_empty;
-    vcpu->flush_vpid = true;
-    vcpu->budget_end = UINT64_MAX;
+    vcpu->flush_vpid = vcpu->cleared = true;
+    vcpu->budget_end = vcpu->run_until = UINT64_MAX;
     vcpu->state = phys_to_virt(p->memory + state_page);
     vcpu->msr_bitmap = vmcs_default_msr_bitmap;
     vcpu->io_bitmaps[0] = vcpu->io_bitmaps[1] = vmcs_default_io_bitmap;

@@ -18,16 +18,10 @@
 #include "vmm/vcpu_switch.h"
 #include "vmm/vcpu_table.h"
 
-/// Whether more has to be done before a guest is entered than vcpu_load_other does.
+/// Whether more has to be done before a guest is entered than vcpu_load_other does. The flags stand side by side: one comparison.
 static inline bool needs_more(const struct core *core, const struct vcpu *in)
 {
-    return in->kicked || in->flush_vpid || in->long_way || in->host_core != core || space_is_behind(in->space, core);
-}
-
-static inline uint64_t ticks_left(const struct vcpu *vcpu, uint64_t ticks)
-{
-    uint64_t budget = vcpu->budget_end - vcpu->run_time;
-    return ticks < budget ? ticks : budget;
+    return in->kicked || in->flush_vpid || in->long_way || in->cleared || space_is_behind(in->space, core);
 }
 
 /* ---- exits ---- */
@@ -49,6 +43,15 @@ bool vcpu_exit_cpuid(struct vcpu *vcpu, struct core *core)
     return true;
 }
 
+/// A switch is done, but the time of the run that was to go on is over: its deadline has come, or its budget was used up before.
+static __attribute__((noinline, cold)) enum vcpu_exit_to too_late(struct vcpu *vcpu, struct core *core)
+{
+    vcpu->timer_end = core->stamp;
+    core->loaded_root = cpu_read_cr3();
+    core->gdt_wide = true;
+    return vcpu_timer_slowly(vcpu, core);
+}
+
 /// The preemption timer's exit. Nor does it interrupt a delivery: injected events are delivered before it (SDM Vol. 3C
 /// 26.2, 27.7.4).
 static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu, struct core *core)
@@ -56,7 +59,7 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     struct sched *s = core->sched;
     struct agent *last = s->current;
     uint64_t now = core->stamp;
-    if (now < vcpu->timer_end || now >= s->short_until || vcpu->run_time >= vcpu->budget_end) {
+    if (now < s->slice_end || now >= s->short_until) { // whether the run is over, too, matters when it goes on
         note_exit(vcpu, core);
         return vcpu_other_exit(vcpu, core, EXIT_REASON_PREEMPTION_TIMER);
     }
@@ -72,7 +75,7 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
         note_exit(vcpu, core);
         return vcpu_timer_slowly(vcpu, core);
     }
-    uint64_t end = now + (uint64_t)entity->turn;
+    uint64_t ticks, end = now + (uint64_t)entity->turn;
     s->slice_end = end;
     core->horizon = end < s->other ? end : s->other;
     last->state = AGENT_READY;
@@ -83,7 +86,10 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     core_set_guest_agent(core, &next->regs, in, in->gprs);
     out->cr2 = cpu_read_cr2();
     vcpu_load_other(core, in, out);
-    vcpu_arm_timer_short(in, now, ticks_left(in, core->horizon - now)); // no turn is longer, see update_horizon
+    if (!vcpu_ticks_left(in, now, core->horizon, &ticks)) {
+        return too_late(in, core);
+    }
+    vcpu_arm_timer_short(in, now, ticks); // no turn is longer, see update_horizon
     return EXIT_TO_GUEST;
 }
 
@@ -159,21 +165,25 @@ static inline bool can_switch(const struct core *core, const struct vcpu *in)
     return out && out != in->registers && fpu_optimised && !out->uses_debug;
 }
 
-int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a2, uint64_t a3, uint64_t a4)
+int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t deadline, uint64_t events, uint64_t a4)
 {
-    (void)a2, (void)a3, (void)a4;
     struct agent *agent = agent_of(regs);
     struct core *core = agent->core;
     struct vcpu *vcpu = vcpu_of(agent, number);
     if (!vcpu) {
         return vcpu_why_not(agent, number);
     }
+    if (events != agent->run_mask) {
+        return vcpu_run_for_events(regs, number, budget, deadline, events, a4);
+    }
     if (budget == 0 || __builtin_add_overflow(vcpu->run_time, budget, &vcpu->budget_end)) {
         vcpu->budget_end = UINT64_MAX;
     }
+    vcpu->run_until = deadline - 1;
     regs->guest = vcpu;
     regs->kind = REGS_GUEST;
-    if (needs_more(core, vcpu)) {
+    uint64_t now = core->stamp, ticks;
+    if (agent->events & events || !vcpu_ticks_left(vcpu, now, core->horizon, &ticks) || needs_more(core, vcpu)) {
         return vcpu_run_slowly(agent, vcpu);
     }
     if (core->current_vcpu == vcpu && core->loaded_registers == vcpu->registers) {
@@ -184,8 +194,7 @@ int64_t vcpu_run(struct regs *regs, uint64_t number, uint64_t budget, uint64_t a
     } else {
         return vcpu_run_slowly(agent, vcpu);
     }
-    uint64_t now = core->stamp, horizon = core->horizon;
-    vcpu_arm_timer_in(vcpu, now, ticks_left(vcpu, horizon > now ? horizon - now : 0));
+    vcpu_arm_timer_in(vcpu, now, ticks);
     struct pv_vcpu_state *state = vcpu->state;
     uint32_t dirty = __atomic_load_n(&state->dirty, __ATOMIC_RELAXED);
     if (dirty & ~(uint32_t)PV_GROUP_RIP || __atomic_load_n(&state->inject, __ATOMIC_RELAXED) & VCPU_INJECT_MASK) {

@@ -101,6 +101,7 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
             ASSERT(!vcpu->host_core);  // and was cleared before
             vmcs_setup_host(core, vcpu->owner->root);
             vcpu->host_core = core;
+            vcpu->cleared = false;
         }
     }
 }
@@ -119,6 +120,7 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
     vmx_vmclear(vcpu->vmcs);
     vcpu->launched = 0;
     vcpu->host_core = NULL; // the next one may be another
+    vcpu->cleared = true;
     if (core->current_vcpu == vcpu) {
         core->current_vcpu = NULL;
     }
@@ -127,12 +129,22 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
     }
 }
 
+/// Ends the run of an agent inside its guest for whatever has come meanwhile.
+static bool finish_if_over(struct agent *agent, const struct core *core, const struct vcpu *vcpu)
+{
+    bool kicked = vcpu->kicked || agent->events & agent->run_mask;
+    if (!kicked && !vcpu_time_is_over(vcpu, core->stamp)) {
+        return false;
+    }
+    vcpu_finish_run(agent, kicked ? PV_RUN_KICKED : PV_RUN_BUDGET);
+    return true;
+}
+
 void vcpu_switch_in(struct agent *agent)
 {
     struct core *core = agent->core;
     struct vcpu *vcpu = agent->regs.guest;
-    if (vcpu->kicked || vcpu->run_time >= vcpu->budget_end) {
-        vcpu_finish_run(agent, vcpu->kicked ? PV_RUN_KICKED : PV_RUN_BUDGET);
+    if (finish_if_over(agent, core, vcpu)) {
         return;
     }
     cpu_write_cr2(vcpu->registers->cr2);
@@ -186,9 +198,7 @@ void vcpu_timer(struct core *core, struct vcpu *vcpu)
         return;
     }
     sched_guest_timer();
-    if (vcpu->run_time >= vcpu->budget_end) {
-        vcpu_finish_run(agent, PV_RUN_BUDGET);
-    } else {
+    if (!finish_if_over(agent, core, vcpu)) {
         vcpu->timer_end = 0; // fired: has to be armed again if the agent stays
     }
     sched_settle();
@@ -214,6 +224,26 @@ int64_t vcpu_run_slowly(struct agent *agent, struct vcpu *vcpu)
         }
     }
     return (int64_t)agent->regs.rax;
+}
+
+int64_t vcpu_run_for_events(struct regs *regs, uint64_t number, uint64_t budget, uint64_t deadline, uint64_t events,
+                            uint64_t a4)
+{
+    if (events >> 31) { // as for event_wait
+        return PV_ERR_INVALID;
+    }
+    // First the mask, then vcpu_run's look at the events; sched_signal does it the other way round. So one of the two sees the other.
+    // With the mask of the last run there is nothing to store: whoever signals sees it already.
+    __atomic_store_n(&agent_of(regs)->run_mask, events, __ATOMIC_SEQ_CST);
+    return vcpu_run(regs, number, budget, deadline, events, a4);
+}
+
+void vcpu_kick_if_due(struct agent *agent)
+{
+    bool runs = agent->state == AGENT_RUNNING || agent->state == AGENT_READY;
+    if (runs && agent->regs.kind == REGS_GUEST && agent->events & agent->run_mask) {
+        __atomic_store_n(&agent->regs.guest->kicked, true, __ATOMIC_RELEASE); // all ways into a guest look at that
+    }
 }
 
 /// One for each core, whoever kicks there: a message is about nothing that could go away.

@@ -69,12 +69,26 @@ static inline void vcpu_arm_timer_in(struct vcpu *vcpu, uint64_t now, uint64_t t
     vmcs_write(VMCS_GUEST_PREEMPTION_TIMER, value < VMX_TIMER_MAX ? value : VMX_TIMER_MAX);
 }
 
-/// Arms it for the scheduler's horizon or the end of the budget, whatever comes first.
+/// How long a vcpu may run: until the core's horizon, its deadline, or the end of its budget. False: no longer, which on the way from one
+/// guest to another matters more than what it is that has come.
+static inline bool vcpu_ticks_left(const struct vcpu *vcpu, uint64_t now, uint64_t horizon, uint64_t *ticks)
+{
+    uint64_t until = horizon < vcpu->run_until ? horizon : vcpu->run_until, left, budget;
+    if (__builtin_sub_overflow(until, now, &left) ||
+        __builtin_sub_overflow(vcpu->budget_end, vcpu->run_time, &budget)) { // one instruction and its flag each
+        return false;
+    }
+    *ticks = left < budget ? left : budget;
+    return true;
+}
+
+/// Arms it for whatever comes first.
 static inline void vcpu_arm_timer(const struct core *core, struct vcpu *vcpu)
 {
-    uint64_t ticks = core->horizon > core->stamp ? core->horizon - core->stamp : 0;
-    uint64_t budget = vcpu->budget_end - vcpu->run_time;
-    ticks = ticks < budget ? ticks : budget;
+    uint64_t ticks;
+    if (!vcpu_ticks_left(vcpu, core->stamp, core->horizon, &ticks)) {
+        ticks = 0;
+    }
     if (vmx_guest_timer) {
         vcpu_arm_timer_in(vcpu, core->stamp, ticks);
     } else {

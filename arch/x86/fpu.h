@@ -37,6 +37,7 @@ static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xc
     __asm__ volatile("clts");
     if (*xcr0 != all) {
         fpu_write_xcr0(all);
+        *xcr0 = all;
     }
     __asm__ volatile("xsaveopt64 (%0)\n\txrstor64 (%1)"
                      :
@@ -44,8 +45,8 @@ static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xc
                      : "memory");
     if (new_xcr0 != all) {
         fpu_write_xcr0(new_xcr0);
+        *xcr0 = new_xcr0;
     }
-    *xcr0 = new_xcr0;
 }
 
 #endif

@@ -101,6 +101,9 @@ static void run_arguments(struct call *c, struct input *in)
     uint8_t budget = input_byte(in);
     c->a[0] = input_number(in, PV_MAX_VCPUS);
     c->a[1] = budget < 0xf0 ? (uint64_t)budget * 1000 : input_value(in);
+    uint8_t more = budget & 1 ? input_byte(in) : 0;
+    c->a[2] = more & 1 ? machine_tsc + input_value(in) % 100000 : more & 2 ? input_value(in) : 0;
+    c->a[3] = more & 4 ? UINT64_C(1) << more / 8 : more & 8 ? input_value(in) : 0;
 }
 
 /// Any field, but more often those that matter.

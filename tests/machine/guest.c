@@ -141,11 +141,13 @@ static void check_registers(const struct machine_core *m, const struct truth *tr
     }
 }
 
-/// The scheduler gets the core back in time: at its horizon, but for what the entry itself took.
-static void check_timer(const struct core *core)
+/// The scheduler gets the core back in time: at its horizon, but for what the entry itself took; and the personality at its deadline.
+static void check_timer(const struct core *core, const struct vcpu *vcpu)
 {
     uint64_t ticks = vmcs_read(VMCS_GUEST_PREEMPTION_TIMER) << vmx_timer_shift;
-    uint64_t most = core->horizon > machine_tsc ? core->horizon - machine_tsc : 0;
+    uint64_t end = core->horizon < vcpu->run_until ? core->horizon : vcpu->run_until;
+    uint64_t most = end > machine_tsc ? end - machine_tsc : 0;
+    MACHINE_CHECK(core->stamp <= vcpu->run_until, "a guest is entered after its deadline");
     MACHINE_CHECK(ticks <= most || ticks - most <= TIMER_SLACK, "a guest could run %lu ticks, not %lu", ticks, most);
     guest_until[core->id] = machine_tsc + ticks;
 }
@@ -188,13 +190,15 @@ static void check_entry(struct core *core, const struct vcpu *vcpu)
     MACHINE_CHECK(top->gprs == vcpu->registers->gprs, "the guest would get another's general registers");
     MACHINE_CHECK(!vcpu->kicked || machine_cores[core->id].pending[VECTOR_MESSAGE],
                   "a guest is entered that was kicked");
+    MACHINE_CHECK(!(agent->events & agent->run_mask) || machine_cores[core->id].pending[VECTOR_MESSAGE],
+                  "a guest is entered with an event pending that was to end its run");
     if (truth->core != core->id) {
         truth->life = ++last_life;
         truth->core = core->id;
     }
     check_host_state(core, vcpu);
     check_registers(&machine_cores[core->id], truth);
-    check_timer(core);
+    check_timer(core, vcpu);
     machine_check_translations(core->id);
     machine_tlb_enter(vmcs_read(VMCS_EPT_POINTER), (uint16_t)vmcs_read(VMCS_VPID), truth->life);
 }

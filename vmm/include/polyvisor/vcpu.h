@@ -60,9 +60,12 @@ enum pv_vcpu_syscall {
     /// vcpu is another agent's; PV_ERR_QUOTA: no kernel memory for it, or PV_MAX_VCPUS are there; PV_ERR_UNSUPPORTED:
     /// the core has no VMX.
     PV_SYS_VCPU_CREATE = 13,
-    /// (vcpu, budget): enum pv_run. Runs the guest until an exit is delivered (PV_RUN_EXIT), it has run for `budget`
-    /// ticks of its own time (PV_RUN_BUDGET; 0: without limit), or was kicked (PV_RUN_KICKED).
-    /// Errors: PV_ERR_ENTRY: the processor refused its state, and the state page's entry_error and entry_rule tell why
+    /// (vcpu, budget, deadline, events): enum pv_run. Runs the guest until an exit is delivered (PV_RUN_EXIT), it has
+    /// run for `budget` ticks of its own time (0: without limit) or the TSC has reached the deadline (an absolute time;
+    /// PV_NO_DEADLINE or 0: none) (PV_RUN_BUDGET), or it was kicked or one of the events is pending for the agent
+    /// (PV_RUN_KICKED). Events stay pending, until PV_SYS_EVENT_WAIT; none: 0. What is so already when it is called, or
+    /// when the agent gets its core back, ends the run before the guest goes on.
+    /// Errors: PV_ERR_INVALID: the events have bit 31 or a higher one; PV_ERR_ENTRY: the processor refused its state, and the state page's entry_error and entry_rule tell why
     /// (SDM Vol. 3C 27.2, 27.3); PV_ERR_STATE: it is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VCPU_RUN = 14,
     /// (vcpu): 0. Makes it the caller's.
@@ -153,8 +156,8 @@ enum pv_apic {
 /// Why PV_SYS_VCPU_RUN returned.
 enum pv_run {
     PV_RUN_EXIT = 0,   ///< an exit that is the personality's business: the state page tells
-    PV_RUN_BUDGET = 1, ///< the budget is used up
-    PV_RUN_KICKED = 2, ///< PV_SYS_VCPU_KICK
+    PV_RUN_BUDGET = 1, ///< the budget is used up, or the deadline has come
+    PV_RUN_KICKED = 2, ///< PV_SYS_VCPU_KICK, or an event
 };
 
 /// Bits of the state page's `inject` besides type, vector and "deliver error code".

@@ -61,6 +61,13 @@ static inline int64_t pv_vcpu_run(uint64_t vcpu, uint64_t budget)
     return pv_syscall(PV_SYS_VCPU_RUN, vcpu, budget, 0, 0, 0);
 }
 
+/// The same, and until the TSC reaches the deadline (PV_NO_DEADLINE or 0: none), or one of the events is pending, which then is
+/// PV_RUN_KICKED: pv_event_wait(events, 0) takes it.
+static inline int64_t pv_vcpu_run_until(uint64_t vcpu, uint64_t budget, uint64_t deadline, uint32_t events)
+{
+    return pv_syscall(PV_SYS_VCPU_RUN, vcpu, budget, deadline, events, 0);
+}
+
 /// Makes a vcpu that does not run this agent's.
 static inline int64_t pv_vcpu_move(uint64_t vcpu)
 {
