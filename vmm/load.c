@@ -123,6 +123,7 @@ static void fill_info(const struct personality *p, struct pv_info *info)
     info->flags = (p->config->debug ? PV_INFO_DEBUG : 0) | (vmx_ready() ? PV_INFO_VMX : 0);
     info->tsc_hz = tsc_hz();
     info->tsc_entry = machine.tsc_entry;
+    info->time_entry = machine.time_entry;
     info->pool_size = p->pool_size;
     info->agent_count = p->agent_count;
     if (p->net) {

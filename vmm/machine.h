@@ -21,6 +21,7 @@ struct machine {
     bool config_broken;
     char config_errors[CONFIG_ERROR_SIZE * 2]; ///< one message a line, "" when right
     uint64_t tsc_entry, tsc_ready;
+    uint64_t time_entry; ///< seconds since 1970 at tsc_entry; 0: unknown
     uint64_t slice_ticks;
 };
 

@@ -4,6 +4,7 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/apic.h"
+#include "arch/x86/cmos.h"
 #include "arch/x86/core.h"
 #include "arch/x86/layout.h"
 #include "arch/x86/paging.h"
@@ -219,6 +220,12 @@ _Noreturn static void main_on_stack(void)
     core_resume();
 }
 
+static void read_time_of_day(void)
+{
+    uint64_t time = cmos_time(machine.acpi.century), passed = (cpu_rdtsc() - machine.tsc_entry) / tsc_hz();
+    machine.time_entry = time > passed ? time - passed : 0;
+}
+
 void mux_main(uint64_t boot_info)
 {
     tsc_clear_adjust();
@@ -236,6 +243,7 @@ void mux_main(uint64_t boot_info)
     acpi_read(machine.boot.rsdp, map_table, &machine.acpi);
     clear_module_tails(); // now: GRUB's copy of the RSDP may stand behind a module
     tsc_calibrate(machine.acpi.pm_timer);
+    read_time_of_day();
     log_line("Polyvisor %s, loaded by %s", version_text, machine.boot.loader);
     log_line("TSC: %lu kHz (%s); %lu MiB of memory free", tsc_hz() / 1000, tsc_source(),
              memmap_total(&machine.memory, PV_MEMORY_FREE) >> 20);

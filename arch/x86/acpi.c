@@ -18,6 +18,7 @@ enum {
     FADT_PM1A_CONTROL = 64,
     FADT_PM1B_CONTROL = 68,
     FADT_PM_TIMER = 76,
+    FADT_CENTURY = 108,
     FADT_FLAGS = 112,
     FADT_RESET = 116,
     FADT_RESET_VALUE = 128,
@@ -190,6 +191,7 @@ static void read_s5(const struct table *t, struct acpi_info *info)
 static void read_fadt(const struct table *t, acpi_map *map, struct acpi_info *info)
 {
     info->pm_timer = (uint32_t)field(t, FADT_PM_TIMER, 4);
+    info->century = (uint8_t)field(t, FADT_CENTURY, 1);
     info->pm1a_control = (uint32_t)field(t, FADT_PM1A_CONTROL, 4);
     info->pm1b_control = (uint32_t)field(t, FADT_PM1B_CONTROL, 4);
     if (field(t, FADT_FLAGS, 4) & FADT_FLAG_RESET) {

@@ -21,6 +21,7 @@ struct acpi_info {
     uint32_t com1_input;                ///< I/O APIC input of ISA interrupt 4
     bool com1_level, com1_low;
     uint32_t pm_timer; ///< port, or 0
+    uint8_t century;   ///< the clock's register, or 0
     bool has_reset;
     uint8_t reset_space; ///< 0 memory, 1 port
     uint64_t reset_address;

@@ -147,6 +147,9 @@ struct pv_info {
     uint32_t cores[PV_MAX_CORES];             ///< core_id of each agent; changes when the shell moves them
     struct pv_module modules[PV_MAX_MODULES]; ///< in the configuration's order
     uint8_t net_address[8]; ///< of its port of a virtual switch: the first 6 bytes; zeros: it has none
+    /// Seconds since 1970 at tsc_entry, as the machine's clock has it (UTC, or whatever its owner has set); 0: unknown. Exact to a
+    /// second.
+    uint64_t time_entry;
 };
 #define PV_INFO_MAGIC UINT64_C(0x4f464e4956594c50) ///< "PLYVINFO"
 _Static_assert(sizeof(struct pv_info) <= 4096, "the info page is one page");

@@ -16,7 +16,7 @@ enum {
     POLLS_PER_SECOND = 50,
     RESET_POLLS_PER_SECOND = 1000
 };
-/// There is nobody to ask for the time: 2026-01-01.
+/// Where the machine has no clock: 2026-01-01.
 #define EPOCH INT64_C(1767225600)
 
 extern const uint8_t linux_dsdt[], linux_dsdt_end[];
@@ -253,7 +253,8 @@ const char *machine_make(const struct pv_info *info)
     if (machine.options.cpus != 0)
         machine.cpu_count = machine.options.cpus;
     machine.agent_count = info->agent_count < machine.cpu_count ? info->agent_count : machine.cpu_count;
-    rtc_init(&machine.rtc, info->tsc_hz, pv_tsc(), EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
+    rtc_init(&machine.rtc, info->tsc_hz, info->time_entry != 0 ? info->tsc_entry : pv_tsc(),
+             info->time_entry != 0 ? (int64_t)info->time_entry : EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
     const char *wrong = virtio_devices_plan(&machine.options);
     return wrong != NULL ? wrong : make();
 }
