@@ -1,6 +1,7 @@
 """A debugger on COM2: Debian's gdb steps through one personality's guest, with symbols, while another runs on."""
 import re
 import shutil
+import socket
 import subprocess
 
 import pexpect
@@ -145,3 +146,25 @@ def test_interrupt(shell):
     finally:
         child.close(force=True)
     shell.wait_until(lambda: run_time(shell, "one") > stopped, "the guest runs on")
+
+
+def test_line_of_qemu(boot):
+    """COM2 in QEMU: the protocol answers, for a personality without guests, on a machine without VMX. Bytes that are lost or wrong are
+    asked for again."""
+    shell = boot.grub(MONITOR + personality("spin"), ["monitor.elf", "spin.elf"], emu="tcg", cores=1, gdb_port=0)
+    with socket.create_connection(("localhost", shell.machine.gdb_port), TIMEOUT) as line:
+        line.settimeout(TIMEOUT)
+        shell.run("gdb spin")
+        line.sendall(b"$qSupported#38")
+        assert line.recv(1) == b"-"
+        line.sendall(b"$qSupported#37")
+        answer = b""
+        while not re.search(rb"#[0-9a-f]{2}$", answer):
+            answer += line.recv(100)
+        assert answer.startswith(b"+$PacketSize=4b0;")
+        line.sendall(b"+$qfThreadInfo#bb")
+        answer = b""
+        while not re.search(rb"#[0-9a-f]{2}$", answer):
+            answer += line.recv(100)
+        assert answer == b"+$l#6c"
+    assert shell.run("gdb off") == "COM2 is closed"
