@@ -30,7 +30,7 @@ static bool is_pci(uint16_t port)
     return port >= PCI_ADDRESS_PORT && port <= PCI_DATA_LAST;
 }
 
-/// Deadlines may have changed, or there is room for input: the first processor's agent looks.
+/// Deadlines may have changed: the first processor's agent looks.
 static void poll_soon(void)
 {
     machine.poll_at = 0;
@@ -41,12 +41,8 @@ static void poll_soon(void)
 
 static uint8_t read_byte(uint16_t port)
 {
-    if (port >= COM1 && port < COM1 + UART_PORTS) {
-        const uint8_t value = uart_read(&machine.uart, port - COM1);
-        if (machine.input_held && uart_room(&machine.uart) > 0)
-            poll_soon();
-        return value;
-    }
+    if (port >= COM1 && port < COM1 + UART_PORTS)
+        return uart_read(&machine.uart, port - COM1);
     if (is_pit(port))
         return pit_read(&machine.pit, port, pv_tsc());
     if (is_pic(port))
