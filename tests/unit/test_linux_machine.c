@@ -47,8 +47,10 @@ static uint8_t kernel[KERNEL_SIZE];
 /* ---- the multiplexer ---- */
 
 static int64_t (*script)(unsigned run); ///< a run of the guest: changes the state page, returns what pv_vcpu_run does
-static unsigned runs, waits, kicks, signals;
-static uint64_t waited_until, ran, budget;
+static unsigned runs, waits, signals;
+static uint32_t pending;      ///< events of the agent
+static uint64_t run_deadline; ///< of the last run
+static uint64_t waited_until, ran;
 static char output[4096];
 static size_t output_size;
 static uint64_t vcpus;
@@ -58,8 +60,12 @@ static uint64_t published_count;
 static bool has_apic;
 static uint64_t features; ///< of the last PV_SYS_VCPU_APIC
 
-static int64_t wait_for_event(uint64_t deadline)
+static int64_t wait_for_event(uint32_t mask, uint64_t deadline)
 {
+    const uint32_t events = pending & mask;
+    pending &= ~mask;
+    if (events != 0)
+        return events;
     waits++;
     waited_until = deadline;
     if (deadline == DEV_NEVER)
@@ -71,7 +77,7 @@ static int64_t wait_for_event(uint64_t deadline)
 
 int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
-    (void)a2, (void)a3, (void)a4;
+    (void)a4;
     switch (number) {
     case PV_SYS_DEVICES:
         published = pv_pool_pointer(a0);
@@ -80,12 +86,14 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_VCPU_CREATE:
         return (int64_t)vcpus++;
     case PV_SYS_VCPU_RUN:
-        assert_true(a1 != 0 || a0 != machine.cpus[0].vcpu.id); // whoever looks after the console comes back
+        assert_int_equal(a1, 0); // a budget would be the guest's own time
+        assert_true(a2 != 0);    // would be none
+        assert_true((a3 & (PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT)) == (PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT));
+        run_deadline = a2;
         ran = a0;
-        budget = a1;
-        return script(runs++);
+        return pending & a3 ? PV_RUN_KICKED : script(runs++);
     case PV_SYS_EVENT_WAIT:
-        return wait_for_event(a1);
+        return wait_for_event((uint32_t)a0, a1);
     case PV_SYS_CONSOLE_WRITE:
         assert_true(output_size + a1 < sizeof(output));
         memcpy(output + output_size, (const char *)(uintptr_t)a0, a1);
@@ -100,9 +108,6 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_VCPU_APIC:
         features = a1;
         return has_apic ? PV_OK : PV_ERR_UNSUPPORTED;
-    case PV_SYS_VCPU_KICK:
-        kicks++;
-        return PV_OK;
     case PV_SYS_EVENT_SIGNAL:
         signals++;
         return PV_OK;
@@ -177,7 +182,8 @@ static int reset_machine(void **state)
     s->rflags = RFLAGS_IF | 2;
     s->valid = PV_GROUP_ALL;
     s->exit_instruction_length = 2;
-    runs = waits = kicks = signals = 0;
+    runs = waits = signals = 0;
+    pending = 0;
     output_size = 0;
     machine.console.used = 0;
     return 0;
@@ -446,6 +452,72 @@ static void test_input(void **state)
     assert_int_equal(got_size, strlen(typed));
     assert_string_equal(got, typed);
     assert_int_equal(waits, 0);
+}
+
+/// Input comes while the guest runs, which polls for it, and has no other reason to come out.
+static int64_t wait_for_input(unsigned at)
+{
+    if (at == 0) {
+        assert_true(run_deadline == DEV_NEVER); // nothing is looked for in vain
+        input = "x";
+        pending = PV_EVENT_CONSOLE_INPUT;
+        return PV_RUN_KICKED;
+    }
+    if (at == 1) {
+        assert_int_equal(pending, 0);
+        return io(0x3f8, 1, true, 0);
+    }
+    assert_int_equal(s->gpr[PV_RAX] & 0xff, 'x');
+    return end();
+}
+
+static void test_input_ends_a_run(void **state)
+{
+    (void)state;
+    run(wait_for_input);
+    assert_int_equal(runs, 3);
+    assert_int_equal(waits, 0);
+}
+
+/// What the UART had no room for comes when the guest clears its FIFO, which reads nothing.
+static int64_t clear_input(unsigned at)
+{
+    if (at == 0)
+        return io(0x3fa, 1, false, 3);
+    if (at == 1)
+        return io(0x3f8, 1, true, 0);
+    assert_int_equal(s->gpr[PV_RAX] & 0xff, 'q'); // the 17th
+    return end();
+}
+
+static void test_held_input(void **state)
+{
+    (void)state;
+    uart_write(&machine.uart, 2, 1);
+    input = "abcdefghijklmnopq";
+    run(clear_input);
+    assert_int_equal(runs, 3);
+}
+
+/// A prompt has no end of line: it is shown although the guest goes on.
+static int64_t prompt(unsigned at)
+{
+    if (at == 0)
+        return io(0x3f8, 1, false, '>');
+    assert_int_equal(output_size, at == 1 ? 0 : 1);
+    if (at == 2)
+        return end();
+    assert_true(run_deadline <= pv_tsc() + info.tsc_hz / 50);
+    while (pv_tsc() < run_deadline)
+        __asm__ volatile("pause");
+    return PV_RUN_BUDGET;
+}
+
+static void test_prompt(void **state)
+{
+    (void)state;
+    run(prompt);
+    assert_int_equal(runs, 3);
 }
 
 /// REP OUTSB of a text that spans two pages, and REP INSW, backwards.
@@ -863,8 +935,7 @@ static int64_t started(unsigned at)
 {
     assert_int_equal(machine.agents[1].place, AGENT_IN_GUEST);
     lapic_write(lapic, 0x300, 0x4400, 0); // an NMI, while it is in its guest
-    assert_int_equal(kicks, 1);
-    assert_int_equal(signals, 1);
+    assert_int_equal(signals, 2);
 
     const struct pv_vcpu_state *other = machine.cpus[1].vcpu.state;
     assert_int_equal(at, 0);
@@ -884,7 +955,6 @@ static void test_start_up(void **state)
     lapic_write(lapic, 0x310, 1 << 24, 0);
     lapic_write(lapic, 0x300, 0xc500, 0); // INIT
     assert_true(other->init);
-    assert_int_equal(kicks, 0);
     assert_int_equal(signals, 1);
     machine.agents[1].place = AGENT_AT_WORK;
     lapic_write(lapic, 0x300, 0x4699, 0); // start-up
@@ -902,7 +972,7 @@ enum { TURN = 1000000 }; ///< ticks: a millisecond
 
 static void wait_for_turn(void)
 {
-    for (const uint64_t end = pv_tsc() + budget; pv_tsc() < end;)
+    while (pv_tsc() < run_deadline)
         __asm__ volatile("pause");
 }
 
@@ -910,7 +980,7 @@ static void wait_for_turn(void)
 static int64_t take_turns(unsigned at)
 {
     assert_int_equal(ran, machine.cpus[at / 2 % 2].vcpu.id);
-    assert_in_range(budget, 1, TURN);
+    assert_true(run_deadline <= pv_tsc() + TURN);
     if (at == 7)
         return end();
     if (at % 2 == 0)
@@ -939,13 +1009,12 @@ static int64_t interrupt_the_other(unsigned at)
         return at == 0 ? PV_RUN_BUDGET : exit_with(12); // HLT, of the second one
     if (at == 2) {
         assert_int_equal(ran, machine.cpus[0].vcpu.id);
-        assert_true(budget > TURN);
-        assert_int_equal(kicks, 0);
+        assert_true(run_deadline == DEV_NEVER);
+        assert_int_equal(signals, 0);
         lapic_raise(&machine.cpus[1].lapic, 0x80, false);
         machine_wake(1);
-        assert_int_equal(kicks, 1);
-        wait_for_turn();
-        return PV_RUN_BUDGET;
+        assert_int_equal(signals, 1);
+        return PV_RUN_KICKED;
     }
     assert_int_equal(ran, machine.cpus[1].vcpu.id);
     assert_int_equal(machine.cpus[1].vcpu.state->inject & 0xff, 0x80);
@@ -979,6 +1048,9 @@ int main(void)
         T(test_input),
         T(test_panic),
         T(test_counts),
+        T(test_input_ends_a_run),
+        T(test_held_input),
+        T(test_prompt),
         T(test_power),
         T(test_string_io),
         T(test_long_string),

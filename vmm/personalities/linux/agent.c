@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-enum { TURNS_PER_SECOND = 1000, BRIEF_PER_SECOND = 10000, UNSTRETCHED = 16, STRETCH_MAX = 16 * 64 };
+enum { TURNS_PER_SECOND = 1000, LEAST_RUNS_PER_SECOND = 50000 };
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -23,11 +23,14 @@ struct agent *agent_of(const struct cpu *cpu)
 
 void agent_wake(const struct cpu *cpu)
 {
-    const struct agent *agent = agent_of(cpu);
-    if (agent->place == AGENT_IN_GUEST)
-        pv_vcpu_kick(machine.cpus[agent->current].vcpu.id);
-    else if (agent->place == AGENT_WAITING)
+    if (agent_of(cpu)->place != AGENT_AT_WORK)
         pv_event_signal(number_of(cpu), PV_EVENT_USER);
+}
+
+void agent_take(int64_t events)
+{
+    if (events > 0 && (events & (PV_EVENT_CONSOLE_INPUT | PV_EVENT_NET)) != 0)
+        machine.poll_at = 0;
 }
 
 /// Until an interrupt may have come: from another agent, by a timer, from the console.
@@ -38,11 +41,10 @@ static void wait(uint32_t number, uint64_t deadline)
     devices_update();
     agent->place = AGENT_WAITING;
     machine_unlock();
-    pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT | PV_EVENT_NET, deadline);
+    const int64_t events = pv_event_wait(AGENT_NEWS, deadline);
     machine_lock();
     agent->place = AGENT_AT_WORK;
-    if (number == 0)
-        machine.poll_at = 0; // the event may have been input, or a frame
+    agent_take(events);
 }
 
 /// What an agent's processors want.
@@ -96,41 +98,32 @@ static uint64_t take_turn(struct agent *agent, const struct wishes *wishes, uint
     return wishes->several ? agent->turn_end : DEV_NEVER;
 }
 
-/// Runs a processor until a time of the TSC, or until something has happened. A budget is the guest's own time, of which there was
-/// less lately than the TSC counted; if there is more of it now the end is not reached, and the next run is closer to it.
-static void run_until(struct agent *agent, struct cpu *cpu, uint64_t now, uint64_t end)
+/// After its deadline a processor does not run at all, and a timer that goes off all the time would keep it from ever running.
+static uint64_t not_too_soon(uint64_t deadline, uint64_t now)
 {
-    if (end == DEV_NEVER) {
-        cpu_run(cpu, 0);
-        return;
-    }
-    const uint64_t wanted = end > now ? end - now : 1;
-    const bool brief = wanted < machine.info->tsc_hz / BRIEF_PER_SECOND; // coming and going would count for too much
-    const uint64_t budget = brief ? wanted : wanted * UNSTRETCHED / agent->stretch;
-    if (!cpu_run(cpu, budget) || brief)
-        return;
-    const uint64_t stretch = (pv_tsc() - now) * UNSTRETCHED / budget;
-    agent->stretch = stretch < UNSTRETCHED ? UNSTRETCHED : earlier(stretch, STRETCH_MAX);
+    const uint64_t least = now + machine.info->tsc_hz / LEAST_RUNS_PER_SECOND;
+    return deadline > least ? deadline : least;
 }
 
 void agent_loop(uint32_t number)
 {
     machine_lock();
-    machine.agents[number] = (struct agent){
-        .place = AGENT_AT_WORK, .current = number, .turn_end = turn_from(pv_tsc()), .stretch = UNSTRETCHED};
+    machine.agents[number] = (struct agent){.place = AGENT_AT_WORK, .current = number, .turn_end = turn_from(pv_tsc())};
     while (machine.phase == PHASE_RUNNING) {
         const uint64_t now = pv_tsc();
         if (number == 0)
             machine_poll(now);
         const struct wishes wishes = ask(number, now);
         if (wishes.next == NULL) {
-            wait(number, number == 0 ? earlier(wishes.deadline, machine.deadline) : wishes.deadline);
+            wait(number, number == 0 ? earlier(wishes.deadline, machine.poll_at) : wishes.deadline);
             continue;
         }
-        // Console input does not end a run: whoever looks after it comes back for that.
+        if (now >= machine.console.flush_at)
+            console_flush(&machine.console);
         uint64_t end = earlier(wishes.deadline, take_turn(&machine.agents[number], &wishes, now));
+        end = earlier(end, machine.console.flush_at);
         end = number == 0 ? earlier(end, machine.poll_at) : end;
-        run_until(&machine.agents[number], wishes.next, now, end);
+        cpu_run(wishes.next, not_too_soon(end, now));
     }
     machine_unlock();
 }

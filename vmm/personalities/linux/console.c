@@ -3,15 +3,23 @@
 
 #include "personality.h"
 
+void console_init(struct console *console, uint64_t patience)
+{
+    *console = (struct console){.patience = patience, .flush_at = UINT64_MAX};
+}
+
 void console_flush(struct console *console)
 {
     if (console->used > 0)
         pv_console_write(console->output, console->used, PV_CONSOLE_RAW);
     console->used = 0;
+    console->flush_at = UINT64_MAX;
 }
 
 void console_put(struct console *console, char byte)
 {
+    if (console->used == 0)
+        console->flush_at = pv_tsc() + console->patience;
     console->output[console->used++] = byte;
     if (byte == '\n' || console->used == CONSOLE_OUTPUT)
         console_flush(console);

@@ -228,7 +228,7 @@ bool cpu_runnable(struct cpu *cpu, uint64_t now)
     return true;
 }
 
-bool cpu_run(struct cpu *cpu, uint64_t budget)
+void cpu_run(struct cpu *cpu, uint64_t deadline)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
     struct agent *agent = agent_of(cpu);
@@ -238,17 +238,20 @@ bool cpu_run(struct cpu *cpu, uint64_t budget)
     state->vectoring_info = 0; // what it was about is repeated by this entry
     agent->place = AGENT_IN_GUEST;
     machine_unlock();
-    const int64_t result = pv_vcpu_run(cpu->vcpu.id, budget);
+    const int64_t result = pv_vcpu_run_until(cpu->vcpu.id, 0, deadline, AGENT_NEWS);
     machine_lock();
     agent->place = AGENT_AT_WORK;
     virtio_devices_sample();
     virtual_apic_leave(cpu);
     settle(cpu);
-    if (result == PV_RUN_EXIT)
+    if (result == PV_RUN_EXIT) {
         cpu_handle_exit(cpu);
-    else if (result == PV_ERR_ENTRY)
+        machine_look_at_input();
+    } else if (result == PV_RUN_KICKED) {
+        agent_take(pv_event_wait(AGENT_NEWS, 0));
+    } else if (result == PV_ERR_ENTRY) {
         cpu_fail(cpu, "VM entry refused, %#x: %s", state->entry_error, state->entry_rule);
-    else if (result < 0)
+    } else if (result < 0) {
         cpu_fail(cpu, "pv_vcpu_run: %s", pv_error_name(result));
-    return result == PV_RUN_BUDGET;
+    }
 }

@@ -35,9 +35,8 @@ bool cpu_enter_kernel(const struct cpu *cpu);
 bool cpu_runnable(struct cpu *cpu, uint64_t now);
 /// Whether there is something for which it interrupts what it does, or goes on after HLT.
 bool cpu_interrupted(struct cpu *cpu);
-/// Runs it for so many ticks (0: without end), or until something is to be handled, and handles that; returns whether the ticks are
-/// used up. With the lock held.
-bool cpu_run(struct cpu *cpu, uint64_t budget);
+/// Runs it until the TSC reaches a deadline (DEV_NEVER: none), or something is to be handled, and handles that. With the lock held.
+void cpu_run(struct cpu *cpu, uint64_t deadline);
 
 /// Something that cannot go on: says what, with the registers, and ends the machine.
 void cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -9,7 +9,7 @@
 enum {
     PCI_LEVELS = 0x0c, // 10 and 11 are PCI's, level-triggered
     PIT_INPUT = 2,
-    POLLS_PER_SECOND = 50,
+    FLUSHES_PER_SECOND = 50, // of output that is no whole line
     RESET_POLLS_PER_SECOND = 1000
 };
 /// Where the machine has no clock: 2026-01-01.
@@ -150,20 +150,36 @@ static const char *make_tables(void)
     return acpi_tables(&view, area, LAYOUT_ACPI_SIZE, LAYOUT_ACPI) != 0 ? NULL : "the ACPI tables do not fit";
 }
 
+/// Whether a device has room for input.
+static bool has_room(void)
+{
+    return virtio_devices_take_input() ? virtio_devices_input_room() > 0 : uart_room(&machine.uart) > 0;
+}
+
 /// Console input goes into the UART as far as there is room, or to the virtio console; the rest stays with the multiplexer.
 static void take_input(void)
 {
     machine.input_held = false;
-    if (virtio_devices_take_input())
-        return;
-    while (uart_room(&machine.uart) > 0) {
+    while (has_room()) {
         const int byte = console_get(&machine.console);
         if (byte < 0)
             return;
-        uart_receive(&machine.uart, (uint8_t)byte);
-        device_row(DEVICE_UART)->bytes_in++;
+        if (virtio_devices_take_input()) {
+            virtio_devices_receive((uint8_t)byte);
+        } else {
+            uart_receive(&machine.uart, (uint8_t)byte);
+            device_row(DEVICE_UART)->bytes_in++;
+        }
     }
     machine.input_held = true;
+}
+
+void machine_look_at_input(void)
+{
+    if (machine.input_held && has_room()) {
+        machine.poll_at = 0;
+        machine_wake(0);
+    }
 }
 
 void machine_poll(uint64_t now)
@@ -173,15 +189,13 @@ void machine_poll(uint64_t now)
     pit_advance(&machine.pit, now);
     rtc_advance(&machine.rtc, now);
     take_input();
-    console_flush(&machine.console);
     devices_update();
     const uint64_t deadlines[] = {pit_deadline(&machine.pit), rtc_deadline(&machine.rtc), virtio_devices_advance(now)};
-    const uint64_t console = now + machine.info->tsc_hz / POLLS_PER_SECOND;
     machine.deadline = DEV_NEVER;
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < machine.deadline)
             machine.deadline = deadlines[i];
-    machine.poll_at = machine.deadline < console ? machine.deadline : console;
+    machine.poll_at = machine.deadline;
 }
 
 /* ---- beginning and end ---- */
@@ -212,6 +226,7 @@ const char *machine_make(const struct pv_info *info)
     if (!options_parse(info->args, &machine.options, why))
         return why;
     machine.software_apic = machine.options.software_apic;
+    console_init(&machine.console, info->tsc_hz / FLUSHES_PER_SECOND);
     machine.cpu_count = info->agent_count < MAX_CPUS ? info->agent_count : MAX_CPUS;
     if (machine.options.cpus != 0)
         machine.cpu_count = machine.options.cpus;

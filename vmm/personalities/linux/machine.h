@@ -58,8 +58,8 @@ struct machine {
     uint32_t agent_count; ///< of agents that have processors
     struct options options;
     uint64_t deadline;   ///< of the devices' timers
-    uint64_t poll_at;    ///< when machine_poll has something to do: at the deadline, for the console, or (0) at once
-    bool input_held;     ///< the UART has no room for input that may be there
+    uint64_t poll_at;    ///< when machine_poll has something to do: at the deadline, or (0) at once
+    bool input_held;     ///< no device has room for input that may be there
     _Atomic bool locked; ///< held by an agent while it is not inside its guest
     _Atomic enum machine_phase phase;
     _Atomic uint32_t stopped; ///< agents that have come out of their loops for a reset
@@ -90,8 +90,10 @@ void machine_reset(void);
 /// wrong.
 const char *machine_await_reset(uint32_t agent);
 
-/// On agent 0: lets devices do what time has brought, and looks after the console, if it is time for that (poll_at).
+/// On agent 0: lets devices do what time has brought, and looks for input, if it is time for that (poll_at).
 void machine_poll(uint64_t now);
+/// After an exit of the guest: a device may have got room for input that was held back.
+void machine_look_at_input(void);
 
 /// ports.c: accesses to I/O ports of 1, 2 or 4 bytes.
 uint32_t port_read(uint16_t port, uint32_t size);

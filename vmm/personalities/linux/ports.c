@@ -51,7 +51,7 @@ static struct pv_device *row_of(uint16_t port)
     return device_row(row);
 }
 
-/// Deadlines may have changed, or there is room for input: the first processor's agent looks.
+/// Deadlines may have changed: the first processor's agent looks.
 static void poll_soon(void)
 {
     machine.poll_at = 0;
@@ -62,12 +62,8 @@ static void poll_soon(void)
 
 static uint8_t read_byte(uint16_t port)
 {
-    if (is_uart(port)) {
-        const uint8_t value = uart_read(&machine.uart, port - COM1);
-        if (machine.input_held && uart_room(&machine.uart) > 0)
-            poll_soon();
-        return value;
-    }
+    if (is_uart(port))
+        return uart_read(&machine.uart, port - COM1);
     if (is_pit(port))
         return pit_read(&machine.pit, port, pv_tsc());
     if (is_pic(port))

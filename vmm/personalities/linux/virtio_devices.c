@@ -125,16 +125,17 @@ uint64_t virtio_devices_advance(uint64_t now)
 
 bool virtio_devices_take_input(void)
 {
-    struct virtio_console *console = &machine.virtio.console;
-    if (machine.virtio.wanted[VIRTIO_CONSOLE] == NULL || !virtio_is_ready(&console->virtio))
-        return false;
-    while (virtio_console_room(console) > 0) {
-        const int byte = console_get(&machine.console);
-        if (byte < 0)
-            break;
-        virtio_console_receive(console, &(const uint8_t){(uint8_t)byte}, 1);
-    }
-    return true;
+    return machine.virtio.wanted[VIRTIO_CONSOLE] != NULL && virtio_is_ready(&machine.virtio.console.virtio);
+}
+
+uint32_t virtio_devices_input_room(void)
+{
+    return virtio_console_room(&machine.virtio.console);
+}
+
+void virtio_devices_receive(uint8_t byte)
+{
+    virtio_console_receive(&machine.virtio.console, &byte, 1);
 }
 
 void virtio_devices_sample(void)

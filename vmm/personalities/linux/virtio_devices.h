@@ -36,8 +36,10 @@ void virtio_devices_make(void);
 /// Goes on with unfinished work, and has frames come in. Returns when it wants to be called again.
 uint64_t virtio_devices_advance(uint64_t now);
 
-/// Has console input go to the virtio console, when a driver drives it. False: it does not.
+/// Whether console input goes to the virtio console: when a driver drives it. How many bytes it has room for; one of them.
 bool virtio_devices_take_input(void);
+uint32_t virtio_devices_input_room(void);
+void virtio_devices_receive(uint8_t byte);
 
 /// An exit has come: at a time that depends on more than the guest.
 void virtio_devices_sample(void);
