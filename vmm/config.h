@@ -23,6 +23,7 @@
  *       msr     0x10-0x11 read     # or write, or both; any number up to CONFIG_MAX_GRANTS
  *       io      0x60-0x63          # likewise
  *       net     NAME               # a port of that virtual switch; default: none
+ *       on_exit park | restart     # when it ends by itself; default park
  *   }
  * ';' ends a statement as a line's end does. Names: letters, digits, '-', '_', '.'.
  */
@@ -81,6 +82,7 @@ struct config_personality {
     uint64_t cores;  ///< mask; UINT64_MAX for "all"
     bool all_cores;
     bool debug;
+    bool restart;  ///< when it ends by itself
     bool baseline; ///< only with debug: may measure the switch that leaves VMX operation (vmm/baseline.h)
     uint32_t weight;
     uint64_t memory; ///< bytes, a multiple of 4 KiB

@@ -69,7 +69,7 @@ struct config_key {
     bool text;       ///< the value may be a string, so that its quotes matter on the command line too
 };
 
-enum { CONFIG_KEY_COUNT = 11 };
+enum { CONFIG_KEY_COUNT = 12 };
 extern const struct config_key config_keys[CONFIG_KEY_COUNT];
 
 /// Number of the key that a token names, or CONFIG_KEY_COUNT.

@@ -603,6 +603,14 @@ static bool read_net(struct config_reader *reader, struct config_personality *p)
     return config_read_name(reader, "the name of a virtual switch", &p->net);
 }
 
+static bool read_on_exit(struct config_reader *reader, struct config_personality *p)
+{
+    p->restart = config_token_is(&reader->token, "restart");
+    if (!p->restart && !config_token_is(&reader->token, "park"))
+        return config_fail(reader, &reader->token, "park or restart");
+    return config_next(reader);
+}
+
 const struct config_key config_keys[CONFIG_KEY_COUNT] = {
     {.name = "image", .read = read_image, .text = true},
     {.name = "cores", .read = read_cores},
@@ -615,6 +623,7 @@ const struct config_key config_keys[CONFIG_KEY_COUNT] = {
     {.name = "msr", .read = read_msr, .repeatable = true},
     {.name = "io", .read = read_io, .repeatable = true},
     {.name = "net", .read = read_net},
+    {.name = "on_exit", .read = read_on_exit},
 };
 
 uint32_t config_find_key(const struct config_token *token)

@@ -138,6 +138,7 @@ static void describe_personality(struct personality *p, struct pv_personality_in
         .quota = p->quota.size,
         .quota_used = p->quota.used,
         .console_dropped = p->console.out.dropped,
+        .console_overwritten = p->console.out.head > PV_CONSOLE_SIZE ? p->console.out.head - PV_CONSOLE_SIZE : 0,
         .exit_code = p->exit_code,
         .registers = p->registers,
     };

@@ -16,7 +16,11 @@
 #include "vmm/panic.h"
 #include "vmm/vcpu.h"
 
-enum { MONITOR_MAX_FAILURES = 5 }; // within a second each: then something is wrong that a restart does not mend
+enum {
+    MONITOR_MAX_FAILURES = 5, // within a second each: then something is wrong that a restart does not mend
+    SHORT_LIVES_MAX = 5,      // of a personality with `on_exit restart`, likewise
+    SHORT_LIFE_SECONDS = 10,
+};
 
 struct personality personalities[CONFIG_MAX_PERSONALITIES];
 uint32_t personality_count;
@@ -193,6 +197,23 @@ bool personality_restart(struct personality *p)
     return ended && personality_start(p);
 }
 
+/// It has ended by itself. Whether another life is worth a try: one that dies at once again and again would have the core
+/// load it for ever.
+static bool worth_restart(struct personality *p)
+{
+    bool was_short = cpu_rdtsc() - p->started < SHORT_LIFE_SECONDS * tsc_hz();
+    p->short_lives = was_short ? p->short_lives + 1 : 0;
+    if (p->short_lives < SHORT_LIVES_MAX) {
+        return true;
+    }
+    size_t used = strlen(p->why);
+    pv_snprintf(p->why + used, sizeof(p->why) - used, "; parked: its last %u lives were shorter than %u s",
+                (unsigned)SHORT_LIVES_MAX, (unsigned)SHORT_LIFE_SECONDS);
+    log_line("%s: parked, not started again: its last %u lives were shorter than %u s", p->config->name,
+             (unsigned)SHORT_LIVES_MAX, (unsigned)SHORT_LIFE_SECONDS);
+    return false;
+}
+
 /// The last agent has stopped: no core uses the address space any more.
 static void finish(struct personality *p)
 {
@@ -202,12 +223,18 @@ static void finish(struct personality *p)
     net_stop(p);
     struct agent *waiter = p->stop_waiter;
     p->stop_waiter = NULL;
+    // Somebody in the shell who waits for the end decides what follows.
+    bool again = p->config->restart && p->next_state != PV_STATE_KILLED && !waiter && !p->config->debug;
+    again = again && worth_restart(p);
     p->state = p->next_state;
     struct personality *debugger = p->debugger;
     p->debugger = NULL;
     lock_drop(&p->lock);
     if (debugger) {
         personality_signal(debugger, PV_EVENT_DEBUGGER);
+    }
+    if (again && personality_restart(p)) {
+        log_line("%s: started again", p->config->name);
     }
     if (waiter) {
         waiter->call.result = PV_OK;

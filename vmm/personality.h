@@ -38,7 +38,8 @@ struct personality {
     uint32_t moving;           ///< agents that have not arrived, while somebody pins it
     struct agent *move_waiter; ///< its remote call ends when all have
     uint32_t restarts;
-    uint32_t weight; ///< the configuration's, until the shell changes it
+    uint32_t short_lives; ///< in a row, that ended by themselves
+    uint32_t weight;      ///< the configuration's, until the shell changes it
     bool paused;
     struct agent *only;           ///< the one that runs in spite of `paused`: a debugger steps its guest; or NULL
     struct personality *debugger; ///< watches its guests (vmm/vcpu_debug.h), or NULL

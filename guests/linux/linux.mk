@@ -6,7 +6,8 @@ LINUX_KERNEL := $(LINUX_GUESTS)/vmlinuz
 LINUX_INITRAMFS := $(LINUX_GUESTS)/initramfs.cpio
 # Debian builds virtio's drivers as modules, some releases not all of them. The guest's init loads them in the order of their
 # names, hence the numbers.
-LINUX_MODULES := 1:drivers/virtio/virtio_ring 2:drivers/virtio/virtio 3:drivers/virtio/virtio_pci_modern_dev \
+LINUX_MODULES := 0a:drivers/misc/pvpanic/pvpanic 0b:drivers/misc/pvpanic/pvpanic-mmio \
+    1:drivers/virtio/virtio_ring 2:drivers/virtio/virtio 3:drivers/virtio/virtio_pci_modern_dev \
     3:drivers/virtio/virtio_pci_legacy_dev 4:drivers/virtio/virtio_pci 5:drivers/block/virtio_blk \
     5:drivers/char/virtio_console 5:drivers/char/hw_random/virtio-rng \
     5:net/core/failover 6:drivers/net/net_failover 7:drivers/net/virtio_net

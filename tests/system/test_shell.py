@@ -15,7 +15,7 @@ COMMANDS = ["agents", "attach", "config", "console", "cores", "cpu", "crash", "e
 LISTINGS = {
     "agents": {"left_out", "agents"},
     "config": {"text", "errors"},
-    "console hello": {"personality", "dropped", "text"},
+    "console hello": {"personality", "dropped", "overwritten", "text"},
     "cores": {"cores"},
     "cpu": {"core", "vendor", "brand", "family", "model", "stepping", "signature", "microcode", "physical_bits",
             "linear_bits", "features", "vmx", "arch_capabilities", "errata"},

@@ -119,7 +119,7 @@ static void keeps_what_stood_before_an_error(void **state)
     (void)state;
     refuse_text("personality a { image one; memory 4K }\npersonality b { image two; foo }",
                 "p.cfg:2:28: found 'foo', expected a key (image, cores, memory, quota, weight, debug, args, module, "
-                "msr, io, net) or "
+                "msr, io, net, on_exit) or "
                 "'}'");
     assert_int_equal(config.file_count, 2);
     assert_string_equal(config.files[0], "one");
@@ -158,12 +158,12 @@ static void refuses_structure(void **state)
         {"personality a { image", "p.cfg:1:22: found the end of the file, expected a file name (printable ASCII, in "
                                   "quotes where it has blanks)"},
         {A "personality b {", "p.cfg:1:37: found 'personality', expected a key (image, cores, memory, quota, weight, "
-                              "debug, args, module, msr, io, net) or '}'"},
+                              "debug, args, module, msr, io, net, on_exit) or '}'"},
         {A "{", "p.cfg:1:37: found '{', expected a key (image, cores, memory, quota, weight, debug, args, module, msr, "
-                "io, net) or "
+                "io, net, on_exit) or "
                 "'}'"},
         {A "Image y }", "p.cfg:1:37: found 'Image', expected a key (image, cores, memory, quota, weight, debug, args, "
-                        "module, msr, io, net) or '}'"},
+                        "module, msr, io, net, on_exit) or '}'"},
         {A "weight 5 6 }", "p.cfg:1:46: found '6', expected ';', '}' or the end of the line"},
         {A "weight 5 {", "p.cfg:1:46: found '{', expected ';', '}' or the end of the line"},
         {A "} personality b {", "p.cfg:1:39: found 'personality', expected ';' or the end of the line"},
@@ -299,6 +299,7 @@ static void refuses_other_values(void **state)
         {A "weight }", "p.cfg:1:44: found '}', expected a weight from 1 to 10000"},
         {A "debug maybe }", "p.cfg:1:43: found 'maybe', expected yes, no or baseline"},
         {A "debug \"yes\" }", "p.cfg:1:43: found '\"yes\"', expected yes, no or baseline"},
+        {A "on_exit reboot }", "p.cfg:1:45: found 'reboot', expected park or restart"},
         {A "args quiet }", "p.cfg:1:42: found 'quiet', expected a string in quotes"},
         {A "module m }",
          "p.cfg:1:46: found '}', expected a file name (printable ASCII, in quotes where it has blanks)"},

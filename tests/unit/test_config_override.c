@@ -218,6 +218,19 @@ static void moves_the_debug_capability(void **state)
     assert_false(config.personalities[0].debug || config.personalities[0].baseline || config.personalities[1].baseline);
 }
 
+static void changes_on_exit(void **state)
+{
+    (void)state;
+    assert_false(config.personalities[1].restart);
+    override("tiny.on_exit=restart");
+    assert_true(config.personalities[1].restart);
+    override("tiny.on_exit=park");
+    assert_false(config.personalities[1].restart);
+    accept_text(
+        "personality a { image x; memory 4K; on_exit restart }\npersonality b { image x; memory 4K; on_exit park }");
+    assert_true(config.personalities[0].restart && !config.personalities[1].restart);
+}
+
 static void refuses_what_is_wrong(void **state)
 {
     static const struct {
@@ -225,10 +238,10 @@ static void refuses_what_is_wrong(void **state)
     } cases[] = {
         {"quiet tinny.cores=1", "7: found 'tinny', expected the name of a personality before '.'"},
         {".cores=1", "1: found nothing, expected the name of a personality before '.'"},
-        {"tiny.core=1",
-         "6: found 'core', expected a key (image, cores, memory, quota, weight, debug, args, module, msr, io, net)"},
-        {"tiny.=1",
-         "6: found nothing, expected a key (image, cores, memory, quota, weight, debug, args, module, msr, io, net)"},
+        {"tiny.core=1", "6: found 'core', expected a key (image, cores, memory, quota, weight, debug, args, module, "
+                        "msr, io, net, on_exit)"},
+        {"tiny.=1", "6: found nothing, expected a key (image, cores, memory, quota, weight, debug, args, module, msr, "
+                    "io, net, on_exit)"},
         {"tiny.cores=", "12: found the end of the value, expected a list of cores such as 0-3,5, or all"},
         {"tiny.cores=1,64", "14: found '64', expected a core number from 0 to 63 or a range such as 2-5"},
         {"tiny.cores=\"1,1\"", "15: found '1', expected cores that the list does not have yet (overlapping cores)"},
@@ -336,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(changes_every_key, parse_base),
+        cmocka_unit_test_setup(changes_on_exit, parse_base),
         cmocka_unit_test_setup(reads_strings_with_and_without_quotes, parse_base),
         cmocka_unit_test_setup(names_with_dots, parse_base),
         cmocka_unit_test_setup(leaves_other_words_alone, parse_base),

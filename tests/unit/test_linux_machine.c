@@ -13,7 +13,7 @@
 // links: vmm/personalities/lib/devices/acpi_tables.c vmm/personalities/lib/devices/lapic.c
 // links: vmm/personalities/lib/devices/lapic_timer.c vmm/personalities/lib/devices/apic_bus.c
 // links: vmm/personalities/lib/devices/ioapic.c vmm/personalities/lib/devices/instruction.c
-// links: vmm/personalities/lib/devices/page_walk.c vmm/personalities/lib/devices/pci_function.c
+// links: vmm/personalities/lib/devices/pvpanic.c vmm/personalities/lib/devices/page_walk.c vmm/personalities/lib/devices/pci_function.c
 // links: vmm/personalities/linux/virtio_devices.c vmm/personalities/linux/options.c
 // links: vmm/personalities/lib/devices/virtio_pci.c vmm/personalities/lib/devices/virtio.c
 // links: vmm/personalities/lib/devices/virtqueue.c vmm/personalities/lib/devices/msix.c
@@ -284,6 +284,29 @@ static int64_t power_off(unsigned at)
 static int64_t reset(unsigned at)
 {
     return at == 0 ? io(0xcf9, 1, false, 6) : end();
+}
+
+static int64_t panic(unsigned at)
+{
+    static const struct {
+        bool in;
+        uint32_t value;
+    } accesses[] = {{true, 0}, {false, 2}, {false, 1}}; // a kernel that has another one for its dump goes on
+    if (at == 1)
+        assert_int_equal((uint8_t)s->gpr[PV_RAX], 1);
+    return at < 3 ? io(0x505, 1, accesses[at].in, accesses[at].value) : end();
+}
+
+static void test_panic(void **state)
+{
+    (void)state;
+    run(panic);
+    assert_int_equal(runs, 3);
+    assert_int_equal(machine.phase, PHASE_ENDED);
+    assert_int_equal(machine.exit_code, MACHINE_PANICKED);
+    assert_non_null(strstr(output, "linux: the guest's kernel has panicked\n"));
+    machine_end(MACHINE_OFF); // too late
+    assert_int_equal(machine.exit_code, MACHINE_PANICKED);
 }
 
 static void test_power(void **state)
@@ -801,6 +824,7 @@ int main(void)
         T(test_prints),
         T(test_reads_ports),
         T(test_input),
+        T(test_panic),
         T(test_power),
         T(test_string_io),
         T(test_long_string),

@@ -388,7 +388,8 @@ struct pv_personality_info {
     uint64_t exits_absorbed, exits_delivered; ///< of all its guests: handled by the multiplexer, by itself
     uint64_t vcpus;                           ///< that there are
     uint64_t syscalls;                        ///< since boot
-    uint64_t console_dropped;                 ///< bytes of output lost
+    uint64_t console_dropped;                 ///< bytes of output overwritten before the terminal was sent them
+    uint64_t console_overwritten;             ///< bytes of output that are older than what is kept
     int64_t exit_code;                        ///< valid when state is PV_STATE_EXITED
     char name[PV_NAME_SIZE];                  ///< NUL-terminated, as the next two
     char image[PV_FILE_SIZE];                 ///< file

@@ -78,7 +78,7 @@ void cpu_fail(struct cpu *cpu, const char *format, ...)
               "%#lx\n",
               s->gpr[PV_RAX], s->gpr[PV_RBX], s->gpr[PV_RCX], s->gpr[PV_RDX], s->gpr[PV_RSI], s->gpr[PV_RDI], s->rsp,
               s->rflags, s->cr0, s->cr3, s->cr4);
-    machine_end(1);
+    machine_end(MACHINE_FAILED);
 }
 
 static const void *guest_memory(void *context, uint64_t address, size_t size)

@@ -62,6 +62,17 @@ DefinitionBlock ("", "DSDT", 2, "POLYVI", "POLYVISR", 1)
             })
         }
 
+        // Where the kernel tells of a panic.
+        Device (PEVT)
+        {
+            Name (_HID, "QEMU0001")
+            Name (_STA, 0x0F)
+            Name (_CRS, ResourceTemplate ()
+            {
+                IO (Decode16, 0x0505, 0x0505, 1, 1)
+            })
+        }
+
         Device (COM1)
         {
             Name (_HID, EisaId ("PNP0501"))

@@ -53,8 +53,10 @@ static void stop(enum machine_phase phase)
         machine_wake(i);
 }
 
-void machine_end(int code)
+void machine_end(enum machine_end code)
 {
+    if (machine.phase == PHASE_ENDED)
+        return;
     machine.exit_code = code;
     stop(PHASE_ENDED);
 }

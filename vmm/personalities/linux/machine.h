@@ -24,6 +24,14 @@ enum { MAX_CPUS = OPTIONS_CPUS_MAX };
 /// What the agents do. Only machine_end and machine_reset leave PHASE_RUNNING.
 enum machine_phase { PHASE_RUNNING, PHASE_RESET, PHASE_ENDED };
 
+/// Why a machine ended: the personality's exit code (docs/linux.md).
+enum machine_end {
+    MACHINE_OFF = 0,      ///< the guest switched it off
+    MACHINE_FAILED = 1,   ///< something that cannot go on, such as a triple fault
+    MACHINE_UNUSABLE = 2, ///< it never began: configuration, kernel, memory
+    MACHINE_PANICKED = 3, ///< the guest's kernel said so
+};
+
 struct machine {
     const struct pv_info *info;
     struct pv_guest_memory memory;
@@ -50,7 +58,7 @@ struct machine {
     _Atomic enum machine_phase phase;
     _Atomic uint32_t stopped; ///< agents that have come out of their loops for a reset
     _Atomic uint32_t resets;
-    int exit_code;
+    enum machine_end exit_code;
 };
 
 extern struct machine machine;
@@ -67,8 +75,8 @@ void machine_wake(uint32_t cpu);
 /// A file that the configuration gives, or NULL.
 const struct pv_module *machine_module(const char *name);
 
-/// Ends the personality: power-off, or something that cannot go on.
-void machine_end(int code);
+/// Ends the personality. The first reason counts.
+void machine_end(enum machine_end code);
 
 /// The reset line: everything begins anew, but for the clock.
 void machine_reset(void);

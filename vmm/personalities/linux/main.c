@@ -8,7 +8,7 @@
 static _Noreturn void give_up(const char *why)
 {
     pv_printf("linux: %s\n", why);
-    pv_exit(2);
+    pv_exit(MACHINE_UNUSABLE);
 }
 
 /// From power-on or reset to the next one. Returns when the machine ends.
@@ -44,5 +44,5 @@ int main(const struct pv_info *info, uint32_t agent)
         pv_event_wait(PV_EVENT_USER, pv_tsc() + info->tsc_hz / 1000);
     if (agent < machine.agent_count)
         serve(agent);
-    return agent == 0 ? machine.exit_code : 0;
+    return agent == 0 ? (int)machine.exit_code : 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which device answers at which port. Ports without a device read as ones, as on an empty bus.
+#include "devices/pvpanic.h"
 #include "machine.h"
 
 enum { COM1 = 0x3f8, KEYBOARD_COMMAND = 0x64, KEYBOARD_RESET = 0xfe, PORT_A = 0x92, PORT_A_RESET = 1 };
@@ -53,6 +54,8 @@ static uint8_t read_byte(uint16_t port)
         return pic_read(&machine.pic, port);
     if (is_rtc(port))
         return rtc_read(&machine.rtc, port, pv_tsc());
+    if (port == PVPANIC_PORT)
+        return pvpanic_read();
     return 0xff;
 }
 
@@ -61,6 +64,14 @@ static void reset(void)
     console_flush(&machine.console);
     pv_printf("linux: the guest resets the machine\n");
     machine_reset();
+}
+
+/// For good: the message, then the exit code that says the same to whoever started the personality.
+static void end(const char *why, enum machine_end code)
+{
+    console_flush(&machine.console);
+    pv_printf("linux: %s\n", why);
+    machine_end(code);
 }
 
 static void write_byte(uint16_t port, uint8_t value)
@@ -75,6 +86,9 @@ static void write_byte(uint16_t port, uint8_t value)
     } else if (is_rtc(port)) {
         rtc_write(&machine.rtc, port, value, pv_tsc());
         poll_soon();
+    } else if (port == PVPANIC_PORT) {
+        if (pvpanic_write(value))
+            end("the guest's kernel has panicked", MACHINE_PANICKED);
     } else if ((port == KEYBOARD_COMMAND && value == KEYBOARD_RESET) ||
                (port == PORT_A && (value & PORT_A_RESET) != 0)) {
         reset();
@@ -88,11 +102,8 @@ static void write_pm(uint16_t port, uint32_t size, uint32_t value)
     const enum acpi_pm_request request = acpi_pm_write(&machine.pm, port, size, value);
     if (request == ACPI_PM_RESET)
         reset();
-    if (request != ACPI_PM_OFF)
-        return;
-    console_flush(&machine.console);
-    pv_printf("linux: the guest switches the machine off\n");
-    machine_end(0);
+    if (request == ACPI_PM_OFF)
+        end("the guest switches the machine off", MACHINE_OFF);
 }
 
 uint32_t port_read(uint16_t port, uint32_t size)

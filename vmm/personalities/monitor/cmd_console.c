@@ -42,10 +42,12 @@ static void run_console(const struct call *call)
     const struct pv_personality_info *personality = call_personality(call, 0);
     if (personality == NULL)
         return;
-    const uint64_t dropped = personality->console_dropped;
+    const uint64_t dropped = personality->console_dropped, overwritten = personality->console_overwritten;
     const char *text;
     const size_t size = query_text(PV_DEBUG_CONSOLE, personality->id, &text);
     if (!call->json) {
+        if (overwritten > 0)
+            out("(%lu bytes before this are overwritten)\n", (unsigned long)overwritten);
         out_harmless(text, size);
         if (size > 0 && text[size - 1] != '\n')
             out("\n");
@@ -55,6 +57,7 @@ static void run_console(const struct call *call)
     call_json_begin(&json);
     json_string(&json, "personality", call->arguments[0]);
     json_number(&json, "dropped", dropped);
+    json_number(&json, "overwritten", overwritten);
     json_begin_text(&json, "text");
     json_text(&json, text, size);
     json_end_text(&json);
@@ -76,7 +79,7 @@ const struct command command_console = {
     .name = "console",
     .arguments = "NAME [--json]",
     .summary = "show the output of a personality that was kept",
-    .details = "The newest 32 KiB are kept, also of a personality that has ended.\n",
+    .details = "The newest 32 KiB are kept, also of a personality that has ended; what was before is counted.\n",
     .least = 1,
     .most = 1,
     .json = true,
