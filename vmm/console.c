@@ -78,13 +78,18 @@ static void note(const struct console *console, uint32_t events)
     }
 }
 
+static void stage_raw(char c)
+{
+    stage[stage_used++] = c;
+    at_line_start = c == '\n';
+}
+
 static void stage_byte(char c)
 {
     if (c == '\n') {
         stage[stage_used++] = '\r';
     }
-    stage[stage_used++] = c;
-    at_line_start = c == '\n';
+    stage_raw(c);
 }
 
 static void stage_text(const char *text)
@@ -170,7 +175,7 @@ static bool stage_focus(void)
     char chunk[FOCUS_CHUNK];
     size_t size = focus ? pv_ring_read(&focus->out, chunk, sizeof(chunk)) : 0;
     for (size_t i = 0; i < size; i++) {
-        stage_byte(chunk[i]);
+        (focus->raw ? stage_raw : stage_byte)(chunk[i]);
     }
     if (focus && focus->wants_room && pv_ring_room(&focus->out) >= PV_CONSOLE_SIZE / 2) {
         focus->wants_room = false;
@@ -236,11 +241,25 @@ static void drop_and_notify(void)
     }
 }
 
-size_t console_write(struct console *console, const char *text, size_t size, bool partial)
+/// Text without carriage returns, on a console that keeps them.
+static void write_lines(struct console *console, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '\n') {
+            pv_ring_write(&console->out, "\r", 1);
+        }
+        pv_ring_write(&console->out, &text[i], 1);
+    }
+}
+
+size_t console_write(struct console *console, const char *text, size_t size, uint32_t flags)
 {
     lock_take(&lock);
     size_t written = size;
-    if (partial) {
+    console->raw |= (flags & PV_CONSOLE_RAW) != 0;
+    if (console->raw && !(flags & PV_CONSOLE_RAW)) {
+        write_lines(console, text, size);
+    } else if (flags & PV_CONSOLE_PARTIAL) {
         written = pv_ring_write_some(&console->out, text, size);
         console->wants_room |= written < size;
     } else {
@@ -352,5 +371,5 @@ void log_line(const char *format, ...)
     va_end(args);
     used = used < sizeof(line) - 2 ? used : sizeof(line) - 2;
     line[used++] = '\n';
-    console_write(&log_console, line, used, false);
+    console_write(&log_console, line, used, 0);
 }

@@ -24,6 +24,7 @@ struct console {
     struct personality *owner; ///< gets input and events; NULL: the log
     struct pv_ring out;        ///< unsent: between tail and head
     struct pv_ring in;
+    bool raw;        ///< line ends are as the terminal wants them
     bool wants_room; ///< a partial write was cut: signal when there is room
     char input[CONSOLE_INPUT_SIZE];
     struct console *next; ///< all consoles, a ring list, for turns
@@ -39,8 +40,8 @@ bool console_needs_poll(void);
 /// UART interrupt or poll: moves bytes both ways.
 void console_poll(void);
 
-/// See PV_SYS_CONSOLE_WRITE.
-size_t console_write(struct console *console, const char *text, size_t size, bool partial);
+/// See PV_SYS_CONSOLE_WRITE; flags: enum pv_console_flags.
+size_t console_write(struct console *console, const char *text, size_t size, uint32_t flags);
 size_t console_read(struct console *console, char *buffer, size_t size);
 /// Copies kept output from a position on (moved up to the oldest byte); returns how many bytes.
 size_t console_peek(struct console *console, uint64_t *position, char *buffer, size_t size);

@@ -319,6 +319,7 @@ static debug_operation *const operations[] = {
     [PV_DEBUG_STEP] = debug_step,
     [PV_DEBUG_PASS] = debug_pass,
     [PV_DEBUG_WHY_STOPPED] = debug_why_stopped,
+    [PV_DEBUG_DEVICES] = debug_list_devices,
 };
 
 int64_t debug_call(struct regs *regs, uint64_t op, uint64_t a1, uint64_t a2, uint64_t buffer, uint64_t size)

@@ -36,6 +36,8 @@ int64_t debug_list_with_times(const struct debug_call *call, debug_operation *li
 
 /* debug_times.c */
 debug_operation debug_list_agents, debug_list_cores, debug_list_personalities;
+/* device_table.c */
+debug_operation debug_list_devices;
 /* debug_vcpu.c */
 debug_operation debug_list_vcpus, debug_read_vmcs, debug_read_exits;
 /* debug_baseline.c */

@@ -49,6 +49,8 @@ struct personality {
     struct vcpu *vcpus[PV_MAX_VCPUS];
     uint64_t exits_absorbed, exits_delivered; ///< of vcpus that are no more
     struct net_member *net;                   ///< its port, or NULL
+    uint64_t devices_at;                      ///< in the pool: its table of devices
+    uint32_t device_count;
     struct console console;
     char why[PV_WHY_SIZE];
     struct pv_registers registers; ///< of the agent that faulted

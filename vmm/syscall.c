@@ -12,6 +12,7 @@
 #include "arch/x86/upcalls.h"
 #include "vmm/console.h"
 #include "vmm/debug.h"
+#include "vmm/device_table.h"
 #include "vmm/log.h"
 #include "vmm/net.h"
 #include "vmm/panic.h"
@@ -66,7 +67,7 @@ static int64_t sys_console_write(struct regs *regs, uint64_t text, uint64_t size
 {
     (void)a3, (void)a4;
     struct personality *p = agent_of(regs)->personality;
-    if ((flags & ~(uint64_t)PV_CONSOLE_PARTIAL) || size > PV_CONSOLE_SIZE) {
+    if ((flags & ~(uint64_t)(PV_CONSOLE_PARTIAL | PV_CONSOLE_RAW)) || size > PV_CONSOLE_SIZE) {
         return PV_ERR_INVALID;
     }
     if (!user_range(text, size)) {
@@ -79,7 +80,7 @@ static int64_t sys_console_write(struct regs *regs, uint64_t text, uint64_t size
         if (!user_read(chunk, text + done, bytes)) {
             return done ? (int64_t)done : PV_ERR_FAULT;
         }
-        uint64_t written = console_write(&p->console, chunk, bytes, flags & PV_CONSOLE_PARTIAL);
+        uint64_t written = console_write(&p->console, chunk, bytes, (uint32_t)flags);
         done += written;
         if (written < bytes) {
             break;
@@ -190,8 +191,9 @@ syscall_function *const syscall_table[] = {
     [PV_SYS_NET_SEND] = net_send,
     [PV_SYS_NET_RECEIVE] = net_receive,
     [PV_SYS_VCPU_APIC] = vcpu_apic,
+    [PV_SYS_DEVICES] = device_table_set,
 };
-_Static_assert(PV_SYSCALL_COUNT == 27 && sizeof(syscall_table) / sizeof(syscall_table[0]) == PV_SYSCALL_COUNT,
+_Static_assert(PV_SYSCALL_COUNT == 28 && sizeof(syscall_table) / sizeof(syscall_table[0]) == PV_SYSCALL_COUNT,
                "SYSCALLS in arch/x86/entry.asm");
 
 int64_t mux_unknown_syscall(struct regs *regs, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)

@@ -9,7 +9,7 @@ default rel
 SELECTOR_KERNEL_CODE equ 0x08
 SELECTOR_KERNEL_DATA equ 0x10
 VECTOR_EXTERNAL      equ 32
-SYSCALLS             equ 27             ; enum pv_vcpu_syscall, checked in vmm/syscall.c
+SYSCALLS             equ 28             ; enum pv_vcpu_syscall, checked in vmm/syscall.c
 UNKNOWN_SYSCALL      equ 255            ; PV_TRACE_UNKNOWN_CALL
 
 extern trace_call, trace_exit, trace_exit_cpuid

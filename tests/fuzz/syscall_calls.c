@@ -11,7 +11,7 @@
 #include "vmm/space.h"
 
 enum {
-    DEBUG_OPERATIONS = 45, // one more than the last, and one that there is not
+    DEBUG_OPERATIONS = 46, // one more than the last, and one that there is not
     STATE_PAGES = 12,      // the pool's first pages: one for what calls point to, then state pages
     OTHERS = 4,            // one call in so many: the other personalities' states are compared, too
     RARE = 8,              // one end of a personality in so many
@@ -242,6 +242,14 @@ static void net_arguments(struct call *c, struct input *in)
     }
 }
 
+/// A table in the pool, sometimes one that ends just at its end, or a byte or a row off.
+static void device_arguments(struct call *c, struct input *in)
+{
+    uint8_t end = input_byte(in);
+    c->a[1] = input_number(in, PV_MAX_DEVICES + 2);
+    c->a[0] = end >= 0x80 ? c->p->pool_size - c->a[1] * sizeof(struct pv_device) + end % 9 - 8 : input_value(in);
+}
+
 static void debug_arguments(struct call *c, struct input *in)
 {
     static const uint32_t fields[] = {VMCS_GUEST_RIP, VMCS_HOST_RIP, VMCS_PML_ADDRESS, VMCS_EXIT_REASON, 0xffff};
@@ -362,6 +370,9 @@ static void fill_arguments(struct call *c, struct input *in)
         break;
     case PV_SYS_DEBUG:
         debug_arguments(c, in);
+        break;
+    case PV_SYS_DEVICES:
+        device_arguments(c, in);
         break;
     case PV_SYS_SPACE_MAP:
         map_arguments(c, in);

@@ -8,7 +8,7 @@ from console import CTRL_C, DELETE, DOWN, END, HOME, LEFT, NEW_PROMPT, PROMPT, R
 from images import MONITOR, find_program, personality
 
 CONFIG = MONITOR + personality("hello", args='"some \\"words\\""') + personality("chatter", args='"40"')
-COMMANDS = ["agents", "attach", "config", "console", "cores", "cpu", "crash", "exits", "help", "kill", "log", "machine", "mem",
+COMMANDS = ["agents", "attach", "config", "console", "cores", "cpu", "crash", "devices", "exits", "help", "kill", "log", "machine", "mem",
             "msr", "net", "pause", "peek", "pin", "poweroff", "ps", "reboot", "restart", "resume", "sched", "set", "top", "trace",
             "vcpus", "version", "vmcs"]
 # Those that take --json, with arguments where they need some, and the keys of their answer.
@@ -19,6 +19,7 @@ LISTINGS = {
     "cores": {"cores"},
     "cpu": {"core", "vendor", "brand", "family", "model", "stepping", "signature", "microcode", "physical_bits",
             "linear_bits", "features", "vmx", "arch_capabilities", "errata"},
+    "devices hello": {"personality", "devices"},
     "exits": {"vcpus", "absorbed", "delivered", "exits"},
     "log": {"log"},
     "machine": {"version", "loader", "debug_build", "config_broken", "cores", "tsc_hz", "tsc_source", "slice_ticks",

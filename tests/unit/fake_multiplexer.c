@@ -206,6 +206,8 @@ static int64_t debug(uint64_t operation, uint64_t a, uint64_t b, void *buffer, s
         return list(buffer, bytes, fake.agents, sizeof(fake.agents[0]), fake.agent_count);
     case PV_DEBUG_NET:
         return list(buffer, bytes, fake.ports, sizeof(fake.ports[0]), fake.port_count);
+    case PV_DEBUG_DEVICES:
+        return list(buffer, bytes, fake.devices, sizeof(fake.devices[0]), a == 3 ? fake.device_count : 0);
     case PV_DEBUG_VCPUS:
         return list(buffer, bytes, fake.vcpus, sizeof(fake.vcpus[0]), fake.vcpu_count);
     case PV_DEBUG_VMCS:

@@ -12,6 +12,7 @@
 #include <polyvisor/trace.h>
 
 enum {
+    FAKE_DEVICES = 2,
     FAKE_CORES = 4,
     FAKE_PERSONALITIES = 4,
     FAKE_REGIONS = 8,
@@ -52,9 +53,10 @@ struct fake {
     struct pv_memory_info regions[FAKE_REGIONS];
     struct fake_msr msrs[FAKE_MSRS]; ///< every other one does not exist
     uint8_t memory[FAKE_MEMORY];     ///< at physical address 0x1000
-    size_t agent_count, vcpu_count, field_count;
     struct pv_net_info ports[2];
     uint32_t port_count;
+    size_t agent_count, vcpu_count, field_count, device_count;
+    struct pv_device devices[FAKE_DEVICES]; ///< of tiny
     struct pv_agent_info agents[FAKE_AGENTS];
     struct pv_vcpu_info vcpus[FAKE_VCPUS];
     struct pv_exit_counts exits[FAKE_VCPUS]; ///< of the vcpu with the same index

@@ -13,7 +13,7 @@
 // links: vmm/personalities/lib/devices/acpi_tables.c vmm/personalities/lib/devices/lapic.c
 // links: vmm/personalities/lib/devices/lapic_timer.c vmm/personalities/lib/devices/apic_bus.c
 // links: vmm/personalities/lib/devices/ioapic.c vmm/personalities/lib/devices/instruction.c
-// links: vmm/personalities/lib/devices/pvpanic.c vmm/personalities/lib/devices/page_walk.c vmm/personalities/lib/devices/pci_function.c
+// links: vmm/personalities/linux/devices.c vmm/personalities/lib/devices/pvpanic.c vmm/personalities/lib/devices/page_walk.c vmm/personalities/lib/devices/pci_function.c
 // links: vmm/personalities/linux/virtio_devices.c vmm/personalities/linux/options.c
 // links: vmm/personalities/lib/devices/virtio_pci.c vmm/personalities/lib/devices/virtio.c
 // links: vmm/personalities/lib/devices/virtqueue.c vmm/personalities/lib/devices/msix.c
@@ -50,6 +50,8 @@ static char output[4096];
 static size_t output_size;
 static uint64_t vcpus;
 static const char *input = "";
+static const struct pv_device *published;
+static uint64_t published_count;
 
 static int64_t wait_for_event(uint64_t deadline)
 {
@@ -66,6 +68,10 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
 {
     (void)a2, (void)a3, (void)a4;
     switch (number) {
+    case PV_SYS_DEVICES:
+        published = pv_pool_pointer(a0);
+        published_count = a1;
+        return PV_OK;
     case PV_SYS_VCPU_CREATE:
         return (int64_t)vcpus++;
     case PV_SYS_VCPU_RUN:
@@ -284,6 +290,42 @@ static int64_t power_off(unsigned at)
 static int64_t reset(unsigned at)
 {
     return at == 0 ? io(0xcf9, 1, false, 6) : end();
+}
+
+static int64_t set_timer(unsigned at)
+{
+    return at == 0 ? wrmsr(0x1b, 0xfee00d00) : end();
+}
+
+/// The row of a device in the table for the shell.
+static const struct pv_device *find_row(const char *name)
+{
+    for (uint64_t i = 0; i < published_count; i++)
+        if (strcmp(published[i].name, name) == 0)
+            return &published[i];
+    fail_msg("there is no device '%s'", name);
+    return NULL;
+}
+
+static void test_counts(void **state)
+{
+    (void)state;
+    const struct pv_device *uart = find_row("uart"), *pci = find_row("pci"), *local = find_row("lapic 0");
+    const struct pv_device before[] = {*uart, *pci, *local};
+    assert_string_equal(uart->place, "port 0x3f8, irq 4");
+    run(print);
+    assert_int_equal(uart->writes, before[0].writes + 3);
+    assert_int_equal(uart->bytes_out, before[0].bytes_out + 3);
+    assert_int_equal(uart->reads, before[0].reads);
+    reset_machine(state); // does not forget
+    run(read_ports);
+    assert_int_equal(uart->reads, before[0].reads + 1);
+    assert_int_equal(uart->bytes_out, before[0].bytes_out + 3);
+    assert_int_equal(pci->writes, before[1].writes + 1);
+    assert_int_equal(pci->reads, before[1].reads + 1);
+    reset_machine(state);
+    run(set_timer);
+    assert_int_equal(local->writes, before[2].writes + 1);
 }
 
 static int64_t panic(unsigned at)
@@ -825,6 +867,7 @@ int main(void)
         T(test_reads_ports),
         T(test_input),
         T(test_panic),
+        T(test_counts),
         T(test_power),
         T(test_string_io),
         T(test_long_string),

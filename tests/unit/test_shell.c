@@ -4,6 +4,7 @@
 // links: vmm/personalities/monitor/cmd_agents.c
 // links: vmm/personalities/monitor/cmd_console.c vmm/personalities/monitor/cmd_control.c
 // links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
+// links: vmm/personalities/monitor/cmd_devices.c
 // links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
 // links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
 // links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_net.c

@@ -4,6 +4,7 @@
 // links: vmm/personalities/monitor/cmd_agents.c
 // links: vmm/personalities/monitor/cmd_console.c vmm/personalities/monitor/cmd_control.c
 // links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
+// links: vmm/personalities/monitor/cmd_devices.c
 // links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
 // links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
 // links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_net.c
@@ -130,6 +131,31 @@ static void lists_ports(void **state)
         "{\"switch\":\"lan\",\"personality\":\"linux\",\"address\":\"02:50:56:00:00:01\",\"up\":true,"
         "\"sent\":1,\"bytes_sent\":3,\"received\":2,\"bytes_received\":4,\"waiting\":0,\"dropped\":5,\"unknown\":7,"
         "\"forged\":6}");
+}
+
+static void lists_devices(void **state)
+{
+    (void)state;
+    expect("devices tiny", "tiny lists no devices\n");
+    fake.devices[0] = (struct pv_device){.name = "uart",
+                                         .place = "port 0x3f8, irq 4",
+                                         .reads = 1,
+                                         .writes = 2,
+                                         .interrupts = 3,
+                                         .bytes_in = 4,
+                                         .bytes_out = 5};
+    fake.devices[1] = (struct pv_device){.name = "lapic 0"};
+    fake.device_count = 2;
+    expect("devices tiny",
+           "device           place                       reads     writes interrupts   bytes in  bytes out\n"
+           "uart             port 0x3f8, irq 4               1          2          3          4          5\n"
+           "lapic 0                                          0          0          0          0          0\n");
+    expect_json(
+        "devices tiny --json",
+        "{\"personality\":\"tiny\",\"devices\":[{\"device\":\"uart\",\"place\":\"port 0x3f8, irq 4\",\"reads\":1,"
+        "\"writes\":2,\"interrupts\":3,\"bytes_in\":4,\"bytes_out\":5},{\"device\":\"lapic 0\",");
+    expect("devices", "NAME");
+    expect("devices nobody", "devices: there is no personality 'nobody'");
 }
 
 static void lists_vcpus(void **state)
@@ -491,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup(tells_of_time_and_guests, shell_set_up),
         cmocka_unit_test_setup(lists_agents, shell_set_up),
         cmocka_unit_test_setup(lists_ports, shell_set_up),
+        cmocka_unit_test_setup(lists_devices, shell_set_up),
         cmocka_unit_test_setup(lists_vcpus, shell_set_up),
         cmocka_unit_test_setup(shows_a_field, shell_set_up),
         cmocka_unit_test_setup(shows_a_whole_vmcs, shell_set_up),

@@ -30,6 +30,7 @@ enum {
     PV_MAX_MODULES = 16,      ///< a personality
     PV_MAP_MAX_PAGES = 16384, ///< pages (of any size that fits) that one PV_SYS_MEMORY_MAP maps at most
     PV_CONSOLE_SIZE = 32768,  ///< bytes of output that the multiplexer keeps for a personality's console
+    PV_MAX_DEVICES = 64,      ///< rows of a personality's table of devices
 };
 
 /// Fixed places in a personality's address space. Its image may be linked anywhere from PV_IMAGE_MIN to PV_IMAGE_MAX.
@@ -96,10 +97,16 @@ enum pv_syscall {
     /// Errors: PV_ERR_DENIED: the caller has no debug capability; PV_ERR_INVALID: no such operation; PV_ERR_FAULT: the
     /// buffer cannot be written (or read); it may have been written in part. And each operation's own.
     PV_SYS_DEBUG = 8,
+    /// (pool offset, count): 0. Says where a table of the personality's devices stands, struct pv_device, for the shell
+    /// (PV_DEBUG_DEVICES); count 0: nowhere any more. The offset is a multiple of 8.
+    /// Errors: PV_ERR_INVALID: more than PV_MAX_DEVICES, or not in the pool.
+    PV_SYS_DEVICES = 27,
 };
 
 enum pv_console_flags {
     PV_CONSOLE_PARTIAL = 1, ///< take no more than there is room for
+    /// It goes to the terminal as it is, for a guest that knows terminals: elsewhere a line feed gets its carriage return.
+    PV_CONSOLE_RAW = 2,
 };
 
 #define PV_NO_DEADLINE UINT64_MAX ///< for PV_SYS_EVENT_WAIT: waits for ever
@@ -167,6 +174,18 @@ enum {
 struct pv_note {
     uint32_t abi_version; ///< PV_ABI_VERSION
     uint32_t needs;       ///< PV_NEEDS_*: without it the personality is not started, and the shell says why
+};
+
+/// A device that a personality models for its guests: a row of the table of PV_SYS_DEVICES, for people at the shell. Counters
+/// grow; 0 where there is nothing to count. The personality may write to it at any time.
+struct pv_device {
+    char name[24];       ///< printable ASCII, NUL-terminated
+    char place[40];      ///< where its guest finds it: ports, addresses, interrupts; likewise
+    uint64_t reads;      ///< of its registers, that reached the personality
+    uint64_t writes;     ///< likewise
+    uint64_t interrupts; ///< that it asked for
+    uint64_t bytes_in;   ///< of data, into the guest
+    uint64_t bytes_out;  ///< out of it
 };
 
 /* ---- the debug capability (monitor only) ---- */
@@ -301,6 +320,10 @@ enum pv_debug {
     /// (op, PV_VCPU_ID(personality, vcpu)): enum pv_stop, since the personality was resumed.
     /// Errors: PV_ERR_NOT_FOUND: no such vcpu.
     PV_DEBUG_WHY_STOPPED = 43,
+    /// (op, personality, 0, buffer, bytes): a list: struct pv_device, as the personality has it now, or had it at its end.
+    /// Bytes that are not printable ASCII are dots.
+    /// Errors: PV_ERR_NOT_FOUND: no such personality.
+    PV_DEBUG_DEVICES = 44,
     /// (op, enum pv_crash): provokes a fault in ring 0.
     /// Errors: PV_ERR_UNSUPPORTED: not a debug build; PV_ERR_NOT_FOUND: no guest has run on another core.
     PV_DEBUG_CRASH = 16,

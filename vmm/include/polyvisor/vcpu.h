@@ -116,7 +116,7 @@ enum pv_vcpu_syscall {
     /// Errors: PV_ERR_INVALID: no page of the pool, or bits that do not go together; PV_ERR_UNSUPPORTED: the processor
     /// does not have them all; PV_ERR_STATE: the vcpu is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VCPU_APIC = 26,
-    PV_SYSCALL_COUNT = 27, ///< system calls that there are, with the two of net.h
+    PV_SYSCALL_COUNT = 28, ///< system calls that there are, with the two of net.h and PV_SYS_DEVICES
 };
 
 #define PV_OWN_REGISTERS UINT64_MAX ///< for PV_SYS_VCPU_CREATE: a new register file

@@ -75,7 +75,8 @@ static inline void pv_yield(void)
     pv_syscall(PV_SYS_YIELD, 0, 0, 0, 0, 0);
 }
 
-/// Hands text to the console. flags: 0, or PV_CONSOLE_PARTIAL to have no more taken than there is room for.
+/// Hands text to the console. flags: 0; PV_CONSOLE_PARTIAL to have no more taken than there is room for; PV_CONSOLE_RAW when
+/// lines end with carriage return and line feed.
 /// Returns the number of bytes taken.
 static inline int64_t pv_console_write(const char *text, size_t bytes, uint64_t flags)
 {
@@ -117,6 +118,12 @@ static inline int64_t pv_net_send(const void *frame, size_t bytes)
 static inline int64_t pv_net_receive(void *buffer, size_t bytes)
 {
     return pv_syscall(PV_SYS_NET_RECEIVE, (uintptr_t)buffer, bytes, 0, 0, 0);
+}
+
+/// Says where in the pool a table of `count` struct pv_device stands, for the shell's command `devices`.
+static inline int64_t pv_devices(uint64_t pool_offset, uint32_t count)
+{
+    return pv_syscall(PV_SYS_DEVICES, pool_offset, count, 0, 0, 0);
 }
 
 /// The debug capability: enum pv_debug tells what the arguments are. PV_ERR_DENIED for everybody but the monitor.

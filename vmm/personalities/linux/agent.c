@@ -35,6 +35,7 @@ static void wait(uint32_t number, uint64_t deadline)
 {
     struct agent *agent = &machine.agents[number];
     console_flush(&machine.console);
+    devices_update();
     agent->place = AGENT_WAITING;
     machine_unlock();
     pv_event_wait(PV_EVENT_USER | PV_EVENT_CONSOLE_INPUT | PV_EVENT_NET, deadline);

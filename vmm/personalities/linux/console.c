@@ -6,7 +6,7 @@
 void console_flush(struct console *console)
 {
     if (console->used > 0)
-        pv_write(console->output, console->used);
+        pv_console_write(console->output, console->used, PV_CONSOLE_RAW);
     console->used = 0;
 }
 

@@ -157,6 +157,7 @@ static void acknowledge(struct cpu *cpu)
         pic_accept(&machine.pic, cpu->offered);
     else
         lapic_accept(&cpu->lapic, (uint8_t)cpu->offered);
+    (cpu->offer == OFFER_PIC ? device_row(DEVICE_PIC) : device_lapic(cpu->index))->interrupts++;
 }
 
 /// After a run: if the offer was taken, the controller gets its acknowledge; if not, the slot is free again.

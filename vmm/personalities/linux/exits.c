@@ -38,7 +38,9 @@ static void handle_rdmsr(struct cpu *cpu)
     uint64_t value;
     if (msr == MSR_TSC) {
         value = pv_tsc();
-    } else if (!lapic_read_msr(&cpu->lapic, msr, &value, pv_tsc()) && !msr_read(&cpu->msrs, msr, &value)) {
+    } else if (lapic_read_msr(&cpu->lapic, msr, &value, pv_tsc())) {
+        device_lapic(cpu->index)->reads++;
+    } else if (!msr_read(&cpu->msrs, msr, &value)) {
         cpu_raise_gp(cpu);
         return;
     }
@@ -51,7 +53,10 @@ static void handle_wrmsr(struct cpu *cpu)
     struct pv_vcpu_state *state = cpu->vcpu.state;
     const uint32_t msr = (uint32_t)state->gpr[PV_RCX];
     const uint64_t value = pv_msr_value(state);
-    if (lapic_write_msr(&cpu->lapic, msr, value, pv_tsc()) || msr_write(&cpu->msrs, msr, value))
+    const bool lapic = lapic_write_msr(&cpu->lapic, msr, value, pv_tsc());
+    if (lapic)
+        device_lapic(cpu->index)->writes++;
+    if (lapic || msr_write(&cpu->msrs, msr, value))
         pv_skip_instruction(state);
     else
         cpu_raise_gp(cpu);

@@ -7,9 +7,6 @@
 #include "devices/pci_function.h"
 
 enum {
-    PIT_IRQ = 0,
-    UART_IRQ = 4,
-    RTC_IRQ = 8,
     PCI_LEVELS = 0x0c, // 10 and 11 are PCI's, level-triggered
     PIT_INPUT = 2,
     OVERHEAD = 2 << 20,
@@ -73,6 +70,7 @@ void machine_reset(void)
 static void set_isa_line(void *context, uint32_t number, bool high)
 {
     (void)context;
+    devices_isa_line(number, high);
     pic_set_line(&machine.pic, number, high);
     ioapic_set_line(&machine.ioapic, number == PIT_IRQ ? PIT_INPUT : number, high);
 }
@@ -113,6 +111,7 @@ static void end_interrupt(void *context, uint8_t vector)
 
 static void send_byte(void *context, uint8_t byte)
 {
+    device_row(DEVICE_UART)->bytes_out++;
     console_put(context, (char)byte);
 }
 
@@ -163,6 +162,7 @@ static void take_input(void)
         if (byte < 0)
             return;
         uart_receive(&machine.uart, (uint8_t)byte);
+        device_row(DEVICE_UART)->bytes_in++;
     }
     machine.input_held = true;
 }
@@ -175,6 +175,7 @@ void machine_poll(uint64_t now)
     rtc_advance(&machine.rtc, now);
     take_input();
     console_flush(&machine.console);
+    devices_update();
     const uint64_t deadlines[] = {pit_deadline(&machine.pit), rtc_deadline(&machine.rtc), virtio_devices_advance(now)};
     const uint64_t console = now + machine.info->tsc_hz / POLLS_PER_SECOND;
     machine.deadline = DEV_NEVER;
@@ -242,7 +243,8 @@ static const char *make(void)
     if (wrong != NULL)
         return wrong;
     make_devices();
-    return make_tables();
+    wrong = devices_publish();
+    return wrong != NULL ? wrong : make_tables();
 }
 
 const char *machine_make(const struct pv_info *info)

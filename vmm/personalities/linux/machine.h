@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "console.h"
 #include "cpu.h"
+#include "devices.h"
 #include "devices/acpi_pm.h"
 #include "devices/ioapic.h"
 #include "devices/pci.h"
@@ -20,6 +21,7 @@
 #include "virtio_devices.h"
 
 enum { MAX_CPUS = OPTIONS_CPUS_MAX };
+enum { PIT_IRQ = 0, UART_IRQ = 4, RTC_IRQ = 8 };
 
 /// What the agents do. Only machine_end and machine_reset leave PHASE_RUNNING.
 enum machine_phase { PHASE_RUNNING, PHASE_RESET, PHASE_ENDED };

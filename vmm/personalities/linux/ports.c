@@ -31,6 +31,26 @@ static bool is_pci(uint16_t port)
     return port >= PCI_ADDRESS_PORT && port <= PCI_DATA_LAST;
 }
 
+static bool is_uart(uint16_t port)
+{
+    return port >= COM1 && port < COM1 + UART_PORTS;
+}
+
+/// Whose an access to a port is.
+static struct pv_device *row_of(uint16_t port)
+{
+    const enum device_row row = is_uart(port)             ? DEVICE_UART
+                                : is_pit(port)            ? DEVICE_PIT
+                                : is_pic(port)            ? DEVICE_PIC
+                                : is_rtc(port)            ? DEVICE_RTC
+                                : is_pm(port)             ? DEVICE_PM
+                                : is_pci(port)            ? DEVICE_PCI
+                                : port == PVPANIC_PORT    ? DEVICE_PVPANIC
+                                : port == ACPI_RESET_PORT ? DEVICE_PM
+                                                          : DEVICE_NONE;
+    return device_row(row);
+}
+
 /// Deadlines may have changed, or there is room for input: the first processor's agent looks.
 static void poll_soon(void)
 {
@@ -42,7 +62,7 @@ static void poll_soon(void)
 
 static uint8_t read_byte(uint16_t port)
 {
-    if (port >= COM1 && port < COM1 + UART_PORTS) {
+    if (is_uart(port)) {
         const uint8_t value = uart_read(&machine.uart, port - COM1);
         if (machine.input_held && uart_room(&machine.uart) > 0)
             poll_soon();
@@ -76,7 +96,7 @@ static void end(const char *why, enum machine_end code)
 
 static void write_byte(uint16_t port, uint8_t value)
 {
-    if (port >= COM1 && port < COM1 + UART_PORTS) {
+    if (is_uart(port)) {
         uart_write(&machine.uart, port - COM1, value);
     } else if (is_pit(port)) {
         pit_write(&machine.pit, port, value, pv_tsc());
@@ -109,6 +129,7 @@ static void write_pm(uint16_t port, uint32_t size, uint32_t value)
 uint32_t port_read(uint16_t port, uint32_t size)
 {
     uint32_t value = 0;
+    row_of(port)->reads++;
     if (is_pm(port))
         return acpi_pm_read(&machine.pm, port, size, pv_tsc());
     if (is_pci(port))
@@ -120,6 +141,7 @@ uint32_t port_read(uint16_t port, uint32_t size)
 
 void port_write(uint16_t port, uint32_t size, uint32_t value)
 {
+    row_of(port)->writes++;
     if (is_pm(port) || (port == ACPI_RESET_PORT && size == 1)) {
         write_pm(port, size, value);
     } else if (is_pci(port)) {

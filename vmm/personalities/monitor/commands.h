@@ -17,6 +17,8 @@ extern const struct command command_log;
 extern const struct command command_cores;
 // cmd_cpu.c
 extern const struct command command_cpu;
+// cmd_devices.c
+extern const struct command command_devices;
 // cmd_gdb.c
 extern const struct command command_gdb;
 // cmd_help.c

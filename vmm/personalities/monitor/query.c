@@ -75,6 +75,13 @@ size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out)
     return count - *left_out;
 }
 
+size_t query_devices(uint32_t personality, const struct pv_device **list)
+{
+    static struct pv_device devices[PV_MAX_DEVICES];
+    *list = devices;
+    return list_records(PV_DEBUG_DEVICES, personality, devices, sizeof(devices[0]), PV_MAX_DEVICES);
+}
+
 const struct pv_sched_info *query_sched(void)
 {
     static struct pv_sched_info sched;

@@ -21,6 +21,8 @@ size_t query_agents(const struct pv_agent_info **list, size_t *left_out);
 size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out);
 /// The ports of virtual switches.
 size_t query_net(const struct pv_net_info **list);
+/// A personality's devices, as it says itself.
+size_t query_devices(uint32_t personality, const struct pv_device **list);
 /// All fields 0 when the multiplexer does not tell.
 const struct pv_machine_info *query_machine(void);
 const struct pv_sched_info *query_sched(void);

@@ -38,6 +38,7 @@ static void send(struct ioapic *ioapic, uint32_t input)
     };
     if (level)
         *entry |= ENTRY_REMOTE;
+    ioapic->sent++;
     apic_deliver(ioapic->bus, &m);
 }
 

@@ -14,6 +14,7 @@ struct ioapic {
     uint32_t selected;
     uint32_t lines;                  ///< levels of the inputs, asserted is 1 whatever their polarity
     uint64_t entries[IOAPIC_INPUTS]; ///< redirection table
+    uint64_t sent;                   ///< interrupts
 };
 
 void ioapic_init(struct ioapic *ioapic, struct apic_bus *bus, uint32_t id);

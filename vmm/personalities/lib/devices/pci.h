@@ -37,6 +37,7 @@ struct pci_function {
     struct pci_bar bars[PCI_BARS];
     uint32_t capabilities_end; ///< where the next capability goes
     bool interrupt;            ///< INTx is wanted
+    uint64_t reads, writes;    ///< of its registers in memory
     struct pci *bus;
     uint32_t device; ///< its number there
 };

@@ -128,10 +128,11 @@ void pci_function_interrupt(struct pci_function *function, bool wanted)
 /* ---- memory ---- */
 
 /// The bar that an access lies in, whole; the offset in it. NULL: none.
-static const struct pci_bar *find(const struct pci *pci, uint64_t address, uint32_t size, uint32_t *offset)
+static const struct pci_bar *find(const struct pci *pci, uint64_t address, uint32_t size, uint32_t *offset,
+                                  struct pci_function **owner)
 {
     for (uint32_t d = 0; d < PCI_DEVICES; d++) {
-        const struct pci_function *function = pci->devices[d];
+        struct pci_function *function = pci->devices[d];
         if (function == NULL || (function->config[COMMAND] & COMMAND_MEMORY) == 0)
             continue;
         for (uint32_t i = 0; i < PCI_BARS; i++) {
@@ -140,6 +141,7 @@ static const struct pci_bar *find(const struct pci *pci, uint64_t address, uint3
             if (bar->size == 0 || address < base || address - base >= bar->size || bar->size - (address - base) < size)
                 continue;
             *offset = (uint32_t)(address - base);
+            *owner = function;
             return bar;
         }
     }
@@ -149,10 +151,12 @@ static const struct pci_bar *find(const struct pci *pci, uint64_t address, uint3
 bool pci_memory_read(const struct pci *pci, uint64_t address, uint32_t size, uint64_t *value)
 {
     uint32_t offset;
-    const struct pci_bar *bar = find(pci, address, size, &offset);
+    struct pci_function *owner;
+    const struct pci_bar *bar = find(pci, address, size, &offset, &owner);
     *value = UINT64_MAX;
     if (bar == NULL)
         return false;
+    owner->reads++;
     *value = bar->read(bar->context, offset, size);
     return true;
 }
@@ -160,9 +164,11 @@ bool pci_memory_read(const struct pci *pci, uint64_t address, uint32_t size, uin
 bool pci_memory_write(const struct pci *pci, uint64_t address, uint32_t size, uint64_t value)
 {
     uint32_t offset;
-    const struct pci_bar *bar = find(pci, address, size, &offset);
+    struct pci_function *owner;
+    const struct pci_bar *bar = find(pci, address, size, &offset, &owner);
     if (bar == NULL)
         return false;
+    owner->writes++;
     bar->write(bar->context, offset, size, value);
     return true;
 }
