@@ -200,7 +200,7 @@ bool personality_restart(struct personality *p)
 }
 
 /// It has ended by itself. Whether another life is worth a try: one that dies at once again and again would have the core
-/// load it for ever.
+/// load it for ever. Under its lock.
 static bool worth_restart(struct personality *p)
 {
     bool was_short = cpu_rdtsc() - p->started < SHORT_LIFE_SECONDS * tsc_hz();
@@ -211,9 +211,18 @@ static bool worth_restart(struct personality *p)
     size_t used = strlen(p->why);
     pv_snprintf(p->why + used, sizeof(p->why) - used, "; parked: its last %u lives were shorter than %u s",
                 (unsigned)SHORT_LIVES_MAX, (unsigned)SHORT_LIFE_SECONDS);
-    log_line("%s: parked, not started again: its last %u lives were shorter than %u s", p->config->name,
-             (unsigned)SHORT_LIVES_MAX, (unsigned)SHORT_LIFE_SECONDS);
     return false;
+}
+
+/// What follows an end, when the configuration says `on_exit restart`.
+static void start_again(struct personality *p, bool worth)
+{
+    if (!worth) {
+        log_line("%s: parked, not started again: its last %u lives were shorter than %u s", p->config->name,
+                 (unsigned)SHORT_LIVES_MAX, (unsigned)SHORT_LIFE_SECONDS);
+    } else if (personality_restart(p)) {
+        log_line("%s: started again", p->config->name);
+    }
 }
 
 /// The last agent has stopped: no core uses the address space any more.
@@ -227,7 +236,7 @@ static void finish(struct personality *p)
     p->stop_waiter = NULL;
     // Somebody in the shell who waits for the end decides what follows.
     bool again = p->config->restart && p->next_state != PV_STATE_KILLED && !waiter && !p->config->debug;
-    again = again && worth_restart(p);
+    bool worth = again && worth_restart(p);
     p->state = p->next_state;
     struct personality *debugger = p->debugger;
     p->debugger = NULL;
@@ -235,8 +244,8 @@ static void finish(struct personality *p)
     if (debugger) {
         personality_signal(debugger, PV_EVENT_DEBUGGER);
     }
-    if (again && personality_restart(p)) {
-        log_line("%s: started again", p->config->name);
+    if (again) {
+        start_again(p, worth);
     }
     if (waiter) {
         waiter->call.result = PV_OK;
