@@ -45,6 +45,21 @@ $(BUILD)/unit/$(1): $(call links,tests/unit/$(1).c,$(BUILD)/unit)
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call UNIT_RULE,$(t))))
 
+# ---- kernels that say how they were booted: for the system tests ----
+.PHONY: test-kernels
+test-kernels: $(patsubst %,$(BUILD)/kernels/%,boot.elf boot.bin moved.elf demand.elf)
+$(BUILD)/kernels/moved.%: KERNEL := -DRELOCATE=0x380000
+$(BUILD)/kernels/demand.%: KERNEL := -DDEMAND=99
+$(BUILD)/kernels/%.o: tests/kernels/boot.asm tests/tests.mk
+	@mkdir -p $(@D)
+	$(call say,NASM,$<)$(NASM) -f elf32 -Werror $(KERNEL) $< -o $@
+$(BUILD)/kernels/%.elf: $(BUILD)/kernels/%.o tests/kernels/boot.ld
+	$(call say,LD,$@)$(LD) -m elf_i386 -nostdlib -static -z noexecstack --build-id=none --no-warn-rwx-segments \
+	    -T tests/kernels/boot.ld -e enter -o $@ $<
+$(BUILD)/kernels/%.bin: tests/kernels/boot.asm tests/tests.mk
+	@mkdir -p $(@D)
+	$(call say,NASM,$<)$(NASM) -f bin -DFLAT -Werror $< -o $@
+
 # ---- fuzzers ----
 FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c))))
 COVERAGE := -fsanitize=fuzzer-no-link

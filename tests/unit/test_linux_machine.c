@@ -5,6 +5,7 @@
 // links: vmm/personalities/linux/agent.c
 // links: vmm/personalities/linux/cpu.c vmm/personalities/linux/exits.c vmm/personalities/linux/control_registers.c
 // links: vmm/personalities/linux/ports.c vmm/personalities/linux/mmio.c vmm/personalities/linux/string_io.c
+// links: vmm/personalities/linux/load.c vmm/personalities/lib/loaders/*.c
 // links: vmm/personalities/linux/entry.c vmm/personalities/lib/vcpu.c vmm/personalities/lib/vcpu_start.c
 // links: vmm/personalities/lib/console.c vmm/personalities/lib/error.c vmm/lib/format.c vmm/lib/string.c
 // links: vmm/personalities/lib/devices/uart.c vmm/personalities/lib/devices/pic.c

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Words of the kernel's command line for the personality.
-// links: vmm/personalities/linux/options.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/personalities/linux/options.c vmm/personalities/lib/loaders/image.c vmm/lib/format.c vmm/lib/string.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -58,6 +58,25 @@ static void test_processors(void **state)
     assert_true(options.cpus == 16 && options.no_x2apic);
 }
 
+static void test_boot(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *args;
+        enum image_protocol boot;
+    } good[] = {{"x", IMAGE_UNKNOWN},
+                {"polyvisor.boot=linux", IMAGE_LINUX},
+                {"a polyvisor.boot=pvh b", IMAGE_PVH},
+                {"polyvisor.boot=multiboot2", IMAGE_MULTIBOOT2},
+                {"polyvisor.boot=multiboot1", IMAGE_MULTIBOOT1}};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct options options;
+        char why[OPTIONS_WHY];
+        assert_true(options_parse(good[i].args, &options, why));
+        assert_int_equal(options.boot, good[i].boot);
+    }
+}
+
 static void test_wrong(void **state)
 {
     (void)state;
@@ -78,6 +97,9 @@ static void test_wrong(void **state)
         {"polyvisor.cpus=2K", "expected a number from 1 to 16"},
         {"polyvisor.cpus=", "expected a number from 1 to 16"},
         {"polyvisor.x2apic=on", "args: found 'polyvisor.x2apic=on', expected off"},
+        {"polyvisor.boot=", "args: found 'polyvisor.boot=', expected linux, pvh, multiboot2 or multiboot1"},
+        {"polyvisor.boot=multiboot", "args: found 'polyvisor.boot=multiboot', expected linux, pvh"},
+        {"polyvisor.boot=unknown", "args: found 'polyvisor.boot=unknown', expected linux, pvh"},
         {"polyvisor.entropy=rdrand", "args: found 'polyvisor.entropy=rdrand', expected timing"},
         {"polyvisor.0123456789012345678901234567890123456789012345", "args: found 'polyvisor.01234567890123456789"},
     };
@@ -95,6 +117,7 @@ static void test_wrong(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_overlay), cmocka_unit_test(test_devices),
-                                       cmocka_unit_test(test_processors), cmocka_unit_test(test_wrong)};
+                                       cmocka_unit_test(test_processors), cmocka_unit_test(test_boot),
+                                       cmocka_unit_test(test_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

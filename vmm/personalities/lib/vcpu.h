@@ -194,6 +194,10 @@ enum { PV_SELECTOR_CODE32 = 0x08, PV_SELECTOR_DATA = 0x10, PV_SELECTOR_CODE64 = 
 bool pv_start_paged32(struct pv_vcpu_state *state, const struct pv_guest_memory *memory, uint32_t tables, uint32_t eip,
                       uint32_t esp);
 
+/// 32-bit protected mode, flat segments, paging off, no stack: how boot loaders enter kernels. `gdt`: a page for the GDT, which the
+/// kernel may overwrite. False when that is not in the guest's memory.
+bool pv_start_flat32(struct pv_vcpu_state *state, const struct pv_guest_memory *memory, uint32_t gdt, uint32_t eip);
+
 /// 64-bit mode, flat segments, the low 1 GiB mapped to itself in 2 MiB pages. False when the tables do not fit.
 bool pv_start_long(struct pv_vcpu_state *state, const struct pv_guest_memory *memory, uint64_t tables, uint64_t rip,
                    uint64_t rsp);

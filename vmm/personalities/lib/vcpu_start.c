@@ -113,6 +113,22 @@ bool pv_start_paged32(struct pv_vcpu_state *state, const struct pv_guest_memory 
     return true;
 }
 
+bool pv_start_flat32(struct pv_vcpu_state *state, const struct pv_guest_memory *memory, uint32_t gdt, uint32_t eip)
+{
+    uint64_t *page = pv_guest_pointer(memory, gdt, PV_PAGE_SIZE);
+    if (page == NULL)
+        return false;
+    pv_zero_pages(page, PV_PAGE_SIZE);
+    set_flat_segments(state, page, gdt, false);
+    state->segment[PV_TR].base = 0;
+    state->cr0 = CR0_ET | CR0_PE;
+    state->cr3 = 0;
+    state->cr4 = 0;
+    state->efer = 0;
+    set_entry_point(state, eip, 0);
+    return true;
+}
+
 bool pv_start_long(struct pv_vcpu_state *state, const struct pv_guest_memory *memory, uint64_t tables, uint64_t rip,
                    uint64_t rsp)
 {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// The first processor's state when the kernel begins.
+#include "loaders/multiboot1.h"
+#include "loaders/multiboot2.h"
 #include "machine.h"
 
 /// The boot protocol's 64-bit entry: paging with the low memory mapped to itself, flat segments with the kernel's own selectors,
 /// RSI points to the boot parameters (boot.rst, "64-bit Boot Protocol").
-bool cpu_enter_kernel(const struct cpu *cpu)
+static bool enter_bzimage(const struct cpu *cpu)
 {
     enum { BOOT_CS = 0x10, BOOT_DS = 0x18, GDT_IN_TABLES = PV_TABLES64_SIZE - PV_PAGE_SIZE };
     struct pv_vcpu_state *state = cpu->vcpu.state;
@@ -17,5 +20,22 @@ bool cpu_enter_kernel(const struct cpu *cpu)
     for (size_t i = 0; i < sizeof(data); i++)
         state->segment[data[i]].selector = BOOT_DS;
     state->gpr[PV_RSI] = LAYOUT_PARAMS;
+    return true;
+}
+
+/// PVH (pvh.pandoc), Multiboot 1 (3.2) and Multiboot 2 (3.3, i386): flat 32-bit segments, no paging, interrupts off, EBX points to the
+/// information; EAX is Multiboot's alone.
+bool cpu_enter_kernel(const struct cpu *cpu)
+{
+    struct pv_vcpu_state *state = cpu->vcpu.state;
+    const struct load *load = &machine.load;
+    if (load->protocol == IMAGE_LINUX)
+        return enter_bzimage(cpu);
+    if (!pv_start_flat32(state, &machine.memory, LAYOUT_TABLES, (uint32_t)load->image.entry))
+        return false;
+    state->gpr[PV_RBX] = load->information;
+    state->gpr[PV_RAX] = load->protocol == IMAGE_MULTIBOOT1   ? MULTIBOOT1_EAX
+                         : load->protocol == IMAGE_MULTIBOOT2 ? MULTIBOOT2_EAX
+                                                              : 0;
     return true;
 }

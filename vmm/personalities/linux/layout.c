@@ -18,7 +18,7 @@ enum {
     E820_TABLE = 0x2d0,
 };
 
-enum { LOADER_UNDEFINED = 0xff, E820_RAM = 1, E820_RESERVED = 2, E820_ENTRY = 20 };
+enum { LOADER_UNDEFINED = 0xff, E820_ENTRY = 20, VIDEO_MEMORY = 0xa0000 };
 
 static bool refuse(char *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static bool refuse(char *why, const char *format, ...)
@@ -89,12 +89,20 @@ static void put(uint8_t *params, size_t offset, size_t bytes, uint64_t value)
         params[offset + i] = (uint8_t)(value >> (8 * i));
 }
 
-static void add_memory(uint8_t *params, uint64_t start, uint64_t end, uint32_t type)
+void layout_regions(uint64_t ram, struct image_region regions[LAYOUT_REGIONS])
+{
+    regions[0] = (struct image_region){0, LAYOUT_LOW_END, IMAGE_RAM};
+    regions[1] = (struct image_region){LAYOUT_LOW_END, VIDEO_MEMORY, IMAGE_RESERVED};
+    regions[2] = (struct image_region){LAYOUT_ACPI, LAYOUT_ACPI + LAYOUT_ACPI_SIZE, IMAGE_RESERVED};
+    regions[3] = (struct image_region){LAYOUT_HIGH, ram, IMAGE_RAM};
+}
+
+static void add_memory(uint8_t *params, const struct image_region *region)
 {
     const size_t at = E820_TABLE + (size_t)params[E820_ENTRIES]++ * E820_ENTRY;
-    put(params, at, 8, start);
-    put(params, at + 8, 8, end - start);
-    put(params, at + 16, 4, type);
+    put(params, at, 8, region->start);
+    put(params, at + 8, 8, region->end - region->start);
+    put(params, at + 16, 4, region->type);
 }
 
 void layout_params(const struct layout *layout, const struct bzimage *image, const void *file, void *page)
@@ -107,8 +115,8 @@ void layout_params(const struct layout *layout, const struct bzimage *image, con
     put(params, RAMDISK_SIZE, 4, layout->initrd_size);
     put(params, CMD_LINE_PTR, 4, LAYOUT_CMDLINE);
     put(params, ACPI_RSDP_ADDR, 8, LAYOUT_ACPI);
-    add_memory(params, 0, LAYOUT_LOW_END, E820_RAM);
-    add_memory(params, LAYOUT_LOW_END, 0xa0000, E820_RESERVED);
-    add_memory(params, LAYOUT_ACPI, LAYOUT_ACPI + LAYOUT_ACPI_SIZE, E820_RESERVED);
-    add_memory(params, LAYOUT_HIGH, layout->ram, E820_RAM);
+    struct image_region regions[LAYOUT_REGIONS];
+    layout_regions(layout->ram, regions);
+    for (size_t i = 0; i < LAYOUT_REGIONS; i++)
+        add_memory(params, &regions[i]);
 }

@@ -1,5 +1,6 @@
-# The linux personality: device models besides the library, and ACPI's description of the virtual PC.
-P_EXTRA_linux := $(patsubst %,$(BUILD)/personality/%.o,$(wildcard vmm/personalities/lib/devices/*.c))
+# The linux personality: device models and loaders besides the library, and ACPI's description of the virtual PC.
+P_EXTRA_linux := $(patsubst %,$(BUILD)/personality/%.o,$(wildcard vmm/personalities/lib/devices/*.c \
+    vmm/personalities/lib/loaders/*.c))
 IASL ?= iasl
 $(BUILD)/linux/dsdt.aml: vmm/personalities/linux/dsdt.asl
 	@mkdir -p $(@D)

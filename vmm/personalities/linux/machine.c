@@ -12,7 +12,6 @@ enum {
     RTC_IRQ = 8,
     PCI_LEVELS = 0x0c, // 10 and 11 are PCI's, level-triggered
     PIT_INPUT = 2,
-    OVERHEAD = 2 << 20,
     POLLS_PER_SECOND = 50,
     RESET_POLLS_PER_SECOND = 1000
 };
@@ -182,7 +181,7 @@ void machine_poll(uint64_t now)
     machine.poll_at = machine.deadline < console ? machine.deadline : console;
 }
 
-/* ---- the guest's memory ---- */
+/* ---- beginning and end ---- */
 
 const struct pv_module *machine_module(const char *name)
 {
@@ -192,55 +191,14 @@ const struct pv_module *machine_module(const char *name)
     return NULL;
 }
 
-/// Copies large files; memcpy goes byte by byte.
-static void copy_in(uint64_t gpa, const void *data, uint64_t size)
-{
-    void *to = pv_guest_pointer(&machine.memory, gpa, size);
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(data), "+c"(size) : : "memory");
-}
-
-/// Makes the guest's memory, the first time, and puts everything there that the kernel needs.
-static const char *load(void)
-{
-    static char text[sizeof("the file of module 'kernel': ") + BZIMAGE_WHY];
-    char why[BZIMAGE_WHY];
-    const struct pv_module *kernel = machine_module("kernel"), *initrd = machine_module("initrd");
-    const uint64_t pool = machine.info->pool_size;
-    const uint64_t overhead = OVERHEAD + virtio_devices_memory();
-    const uint64_t ram = pool > overhead ? (pool - overhead) & ~(uint64_t)(PV_LARGE_PAGE_SIZE - 1) : 0;
-    struct bzimage image;
-    if (kernel == NULL)
-        return "no kernel: the configuration lacks 'module kernel FILE'";
-    const void *file = (const void *)(uintptr_t)kernel->address;
-    if (!bzimage_parse(file, kernel->size, &image, why)) {
-        pv_snprintf(text, sizeof(text), "the file of module 'kernel': %s", why);
-        return text;
-    }
-    if (!layout_make(&image, ram, initrd != NULL ? initrd->size : 0, strlen(machine.info->args), &machine.layout,
-                     why)) {
-        pv_strcopy(text, sizeof(text), why);
-        return text;
-    }
-    const int64_t result = machine.memory.size != 0 ? PV_OK : pv_guest_memory_create(&machine.memory, ram);
-    if (result < 0) {
-        pv_snprintf(text, sizeof(text), "the guest's memory cannot be made: %s", pv_error_name(result));
-        return text;
-    }
-    copy_in(machine.layout.kernel, (const uint8_t *)file + image.offset, image.size);
-    if (initrd != NULL)
-        copy_in(machine.layout.initrd, (const void *)(uintptr_t)initrd->address, initrd->size);
-    copy_in(LAYOUT_CMDLINE, machine.info->args, machine.layout.cmdline_size + 1);
-    layout_params(&machine.layout, &image, file, pv_guest_pointer(&machine.memory, LAYOUT_PARAMS, LAYOUT_PARAMS_SIZE));
-    return NULL;
-}
-
 static const char *make(void)
 {
-    const char *wrong = load();
+    const char *wrong = load_kernel();
     if (wrong != NULL)
         return wrong;
     make_devices();
-    return make_tables();
+    wrong = make_tables();
+    return wrong != NULL ? wrong : load_information();
 }
 
 const char *machine_make(const struct pv_info *info)

@@ -16,6 +16,7 @@
 #include "devices/rtc.h"
 #include "devices/uart.h"
 #include "layout.h"
+#include "load.h"
 #include "options.h"
 #include "virtio_devices.h"
 
@@ -28,6 +29,7 @@ struct machine {
     const struct pv_info *info;
     struct pv_guest_memory memory;
     struct layout layout;
+    struct load load;
     struct console console;
     struct uart uart;
     struct pic pic;

@@ -46,6 +46,15 @@ static bool is(const char *text, size_t length, const char *expected)
     return length == strlen(expected) && strncmp(text, expected, length) == 0;
 }
 
+/// How the kernel shall be booted.
+static bool parse_protocol(const char *text, size_t length, enum image_protocol *protocol)
+{
+    for (*protocol = IMAGE_LINUX; *protocol < IMAGE_PROTOCOLS; (*protocol)++)
+        if (is(text, length, image_protocol_word(*protocol)))
+            return true;
+    return false;
+}
+
 /// One word, without the prefix. NULL, or what was expected.
 static const char *take(const char *word, size_t length, struct options *options)
 {
@@ -66,8 +75,10 @@ static const char *take(const char *word, size_t length, struct options *options
     }
     if (has_key(word, length, "cpus=", &at))
         return parse_cpus(word + at, length - at, &options->cpus) ? NULL : "a number from 1 to 16";
-    return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing, polyvisor.x2apic=off or "
-           "polyvisor.cpus=NUMBER";
+    if (has_key(word, length, "boot=", &at))
+        return parse_protocol(word + at, length - at, &options->boot) ? NULL : "linux, pvh, multiboot2 or multiboot1";
+    return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing, polyvisor.x2apic=off, "
+           "polyvisor.cpus=NUMBER or polyvisor.boot=PROTOCOL";
 }
 
 bool options_parse(const char *args, struct options *options, char *why)

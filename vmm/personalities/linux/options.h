@@ -8,15 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loaders/image.h"
+
 enum { OPTIONS_WHY = 256, OPTIONS_CPUS_MAX = 16 };
 
 /// What the personality's devices shall be.
 struct options {
-    uint64_t overlay; ///< bytes for changed blocks of the disk; OPTIONS_DEFAULT: not said
-    bool console;     ///< a virtio console besides the serial port
-    bool entropy;     ///< an entropy device, with random bytes from points of time
-    bool no_x2apic;   ///< local APICs have xAPIC mode only
-    uint32_t cpus;    ///< processors; 0: as many as agents
+    uint64_t overlay;         ///< bytes for changed blocks of the disk; OPTIONS_DEFAULT: not said
+    bool console;             ///< a virtio console besides the serial port
+    bool entropy;             ///< an entropy device, with random bytes from points of time
+    bool no_x2apic;           ///< local APICs have xAPIC mode only
+    uint32_t cpus;            ///< processors; 0: as many as agents
+    enum image_protocol boot; ///< IMAGE_UNKNOWN: what the kernel's file is decides
 };
 #define OPTIONS_DEFAULT UINT64_MAX
 
