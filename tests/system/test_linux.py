@@ -30,7 +30,7 @@ def kernel(**fields):
 def test_bad_kernels(boot):
     """Each broken kernel gets a message that names the module and what is wrong, and ends its personality alone."""
     bad = {
-        "text": (b"this is not a kernel\n" * 100, "no boot sector signature"),
+        "text": (b"this is not a kernel\n" * 100, "2100 bytes without 'HdrS' at 0x202"),
         "old": (kernel(changed={0x206: (2, 0x204)}), "boot protocol 2.04, at least 2.12"),
         "wide": (kernel(changed={0x236: (2, 0)}), "a 32-bit kernel"),
         "cut": (kernel(length=5000), "truncated: 5000 bytes, the header promises 8192"),

@@ -224,6 +224,52 @@ static void test_loaded(void **state)
     assert_int_equal(s->rflags & RFLAGS_IF, 0);
 }
 
+/// A Multiboot 1 kernel with a module, in the same machine; then the bzImage again.
+static void test_multiboot(void **state)
+{
+    static uint8_t other[256];
+    enum { HEADER = 16, PLACE = 0x200000, FLAGS = 0x10000, MAGIC = 0x1badb002, CR0_START = 0x11 };
+    const uint32_t fields[] = {MAGIC,          FLAGS,       (uint32_t)-(MAGIC + FLAGS), PLACE + HEADER, PLACE, 0,
+                               PLACE + 0x1000, PLACE + 0x40};
+    uint8_t *memory = pv_guest_pointer(&machine.memory, 0, machine.memory.size);
+    (void)state;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        put(other + HEADER + 4 * i, 4, fields[i]);
+    info.modules[0].address = (uintptr_t)other;
+    info.modules[0].size = sizeof(other);
+    strcpy(info.modules[1].name, "extra");
+    info.modules[1].address = (uintptr_t)"extra";
+    info.modules[1].size = 5;
+    info.module_count = 2;
+    memset(memory + PLACE, 0xcc, 0x1000);
+    machine.agent_count = 1;
+    assert_null(machine_await_reset(0));
+    assert_true(cpu_create(&machine.cpus[0], 0) >= 0 && cpu_enter_kernel(&machine.cpus[0]));
+    assert_memory_equal(memory + PLACE, other, sizeof(other));
+    assert_int_equal(memory[PLACE + sizeof(other)] | memory[PLACE + 0xfff], 0);
+    assert_memory_equal(memory + PLACE + 0x1000, "extra", 5);
+    assert_int_equal(s->rip, PLACE + 0x40);
+    assert_int_equal(s->gpr[PV_RAX], 0x2badb002);
+    assert_int_equal(s->gpr[PV_RBX], LAYOUT_INFO);
+    assert_int_equal(s->cr0, CR0_START);
+    assert_int_equal(s->cr3 | s->cr4 | s->efer, 0);
+    assert_int_equal(s->rflags, 2);
+    assert_int_equal(s->segment[PV_TR].base, 0);
+    assert_int_equal(s->segment[PV_TR].limit, 0x67);
+    for (unsigned i = PV_ES; i <= PV_GS; i++) {
+        assert_int_equal(s->segment[i].base, 0);
+        assert_int_equal(s->segment[i].limit, UINT32_MAX);
+        assert_int_equal(s->segment[i].access, i == PV_CS ? 0xc09b : 0xc093);
+    }
+    machine.options.boot = IMAGE_LINUX;
+    assert_non_null(strstr(machine_await_reset(0), "'kernel': it has 256 bytes, less than the header"));
+    machine.options.boot = IMAGE_UNKNOWN;
+    info.modules[0].address = (uintptr_t)kernel;
+    info.modules[0].size = sizeof(kernel);
+    info.module_count = 1;
+    assert_null(machine_await_reset(0));
+}
+
 static void test_refuses(void **state)
 {
     (void)state;
@@ -798,6 +844,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
         T(test_loaded),
+        T(test_multiboot),
         T(test_refuses),
         T(test_prints),
         T(test_reads_ports),

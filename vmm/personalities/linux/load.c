@@ -6,7 +6,6 @@
 #include "loaders/multiboot2.h"
 #include "loaders/pvh.h"
 #include "machine.h"
-#include "options.h"
 
 #include <polyvisor/string.h>
 
@@ -159,15 +158,13 @@ const char *load_information(void)
 const char *load_kernel(void)
 {
     char why[IMAGE_WHY];
-    struct options options;
     const struct pv_module *kernel = machine_module("kernel");
     const uint64_t pool = machine.info->pool_size, overhead = OVERHEAD + virtio_devices_memory();
     const uint64_t ram = pool > overhead ? (pool - overhead) & ~(uint64_t)(PV_LARGE_PAGE_SIZE - 1) : 0;
     if (kernel == NULL)
         return "no kernel: the configuration lacks 'module kernel FILE'";
-    if (!options_parse(machine.info->args, &options, why))
-        return blame(why);
-    machine.load.protocol = detect_and_parse(contents(kernel), kernel->size, options.boot, &machine.load.image, why);
+    machine.load.protocol =
+        detect_and_parse(contents(kernel), kernel->size, machine.options.boot, &machine.load.image, why);
     if (machine.load.protocol == IMAGE_UNKNOWN)
         return blame_file(why);
     return machine.load.protocol == IMAGE_LINUX ? load_bzimage(kernel, ram) : load_image(kernel, ram);

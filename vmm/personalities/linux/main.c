@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * linux: runs an unmodified Linux kernel on a virtual PC. Modules: kernel (a bzImage), initrd (optional); the arguments are the
- * kernel's command line; each agent has a processor, or several. docs/linux.md tells more.
+ * linux: runs an unmodified Linux kernel on a virtual PC. Modules: kernel (a bzImage, or what has a PVH or
+ * Multiboot entry), initrd (optional); the arguments are the kernel's command line; each agent has a processor, or several.
+ * docs/linux.md and docs/guest-boot.md tell more.
  */
 #include "machine.h"
 
