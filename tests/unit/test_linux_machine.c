@@ -14,6 +14,7 @@
 // links: vmm/personalities/lib/devices/lapic_timer.c vmm/personalities/lib/devices/apic_bus.c
 // links: vmm/personalities/lib/devices/ioapic.c vmm/personalities/lib/devices/instruction.c
 // links: vmm/personalities/lib/devices/page_walk.c vmm/personalities/lib/devices/pci_function.c
+// links: vmm/personalities/linux/virtual_apic.c vmm/personalities/lib/devices/lapic_page.c
 // links: vmm/personalities/linux/virtio_devices.c vmm/personalities/linux/options.c
 // links: vmm/personalities/lib/devices/virtio_pci.c vmm/personalities/lib/devices/virtio.c
 // links: vmm/personalities/lib/devices/virtqueue.c vmm/personalities/lib/devices/msix.c
@@ -50,6 +51,8 @@ static char output[4096];
 static size_t output_size;
 static uint64_t vcpus;
 static const char *input = "";
+static bool has_apic;
+static uint64_t features; ///< of the last PV_SYS_VCPU_APIC
 
 static int64_t wait_for_event(uint64_t deadline)
 {
@@ -86,6 +89,9 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
         input += size;
         return (int64_t)size;
     }
+    case PV_SYS_VCPU_APIC:
+        features = a1;
+        return has_apic ? PV_OK : PV_ERR_UNSUPPORTED;
     case PV_SYS_VCPU_KICK:
         kicks++;
         return PV_OK;
@@ -405,6 +411,62 @@ static void raise(uint8_t vector)
 static bool in_service(uint8_t vector)
 {
     return (lapic->in_service[vector / 32] >> vector % 32 & 1) != 0;
+}
+
+enum { PAGE_IRR = 0x200 / 4, PAGE_ISR = 0x100 / 4, VMCS_EOI = 0x201c };
+
+/// The processor of a guest whose local APIC is a page: it delivers 0x61, has its end exit, and sees a command that the guest gives.
+static int64_t by_page(unsigned at)
+{
+    uint32_t *page = machine.cpus[0].virtual_apic.registers;
+    const uint32_t word = 3, bit = UINT32_C(1) << 1; // of 0x61
+    switch (at) {
+    case 0:
+        assert_int_equal(s->inject, 0); // not by the slot
+        assert_int_equal(s->apic_status, 0x61);
+        assert_true(s->dirty & PV_GROUP_APIC);
+        assert_int_equal(page[PAGE_IRR + 4 * word], bit);
+        page[PAGE_IRR + 4 * word] = 0;
+        page[PAGE_ISR + 4 * word] = bit;
+        raise(0x52); // from elsewhere, meanwhile
+        return PV_RUN_KICKED;
+    case 1:
+        assert_int_equal(s->apic_status, 0x52 | 0x61 << 8);
+        page[PAGE_ISR + 4 * word] = 0;
+        s->exit_qualification = 0x61;
+        return exit_with(PV_EXIT_VIRTUALIZED_EOI);
+    case 2:
+        assert_int_equal(s->apic_status, 0x52);
+        assert_int_equal(s->rip, CODE); // the instruction was complete
+        page[0x310 / 4] = 0;
+        page[0x300 / 4] = 0x4000 | 0x71; // to itself
+        s->exit_qualification = 0x300;
+        return exit_with(PV_EXIT_APIC_WRITE);
+    default:
+        assert_int_equal(s->apic_status, 0x71);
+        assert_int_equal(s->rip, CODE);
+        return end();
+    }
+}
+
+static void test_virtual_apic(void **state)
+{
+    has_apic = true;
+    virtual_apic_plan(OPTIONS_APIC_DELIVERY);
+    reset_machine(state);
+    assert_int_equal(features, PV_APIC_TPR | PV_APIC_ACCESSES | PV_APIC_REGISTERS | PV_APIC_INTERRUPTS);
+    lapic_virtual_wire(lapic);
+    raise(0x61);
+    run(by_page);
+    assert_int_equal(runs, 4);
+    lapic_write_msr(lapic, LAPIC_MSR_BASE, lapic->base | 1 << 10, 0); // x2APIC
+    machine.phase = PHASE_RUNNING;
+    runs = 3;
+    run(by_page);
+    assert_int_equal(features, PV_APIC_TPR | PV_APIC_X2APIC | PV_APIC_REGISTERS | PV_APIC_INTERRUPTS);
+    has_apic = false;
+    virtual_apic_plan(OPTIONS_APIC_SOFTWARE);
+    reset_machine(state);
 }
 
 /// What is offered but not taken may be replaced by something more important, and is not lost.
@@ -804,6 +866,7 @@ int main(void)
         T(test_power),
         T(test_string_io),
         T(test_long_string),
+        T(test_virtual_apic),
         T(test_not_taken),
         T(test_fault_goes_first),
         T(test_sources),

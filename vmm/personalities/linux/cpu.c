@@ -54,14 +54,15 @@ int64_t cpu_create(struct cpu *cpu, uint32_t index)
 {
     cpu->index = index;
     msr_init(&cpu->msrs);
-    const int64_t result = open_vcpu(cpu);
+    int64_t result = open_vcpu(cpu);
     if (result < 0)
         return result;
     cpu->vcpu.state->fill = PV_GROUP_CONTROL; // for walks through its page tables
     cpu->halted = false;
     cpu->offer = OFFER_NONE;
     cpu->made = true;
-    return give_tables(cpu);
+    result = give_tables(cpu);
+    return result < 0 ? result : virtual_apic_create(cpu);
 }
 
 void cpu_fail(struct cpu *cpu, const char *format, ...)
@@ -143,6 +144,10 @@ static void offer(struct cpu *cpu)
     cpu->offer = OFFER_NONE;
     if (pv_inject_pending(state) || !choose(cpu, true)) // an exception goes first
         return;
+    if (cpu->offer == OFFER_LAPIC && virtual_apic_delivers(cpu)) {
+        cpu->offer = OFFER_NONE; // the processor takes it from the page
+        return;
+    }
     const uint32_t offered = cpu->offered;
     const uint8_t vector = cpu->offer == OFFER_PIC ? pic_vector(&machine.pic, offered) : (uint8_t)offered;
     if (!pv_inject(state, cpu->offer == OFFER_NMI ? PV_TYPE_NMI : PV_TYPE_INTERRUPT, vector))
@@ -185,6 +190,7 @@ static void take_init(struct cpu *cpu)
     cpu->lapic.init = false;
     cpu->lapic.waits_for_startup = true;
     lapic_reset(&cpu->lapic);
+    virtual_apic_changed(cpu);
     cpu->vcpu.state->inject = 0;
     cpu->halted = false;
 }
@@ -225,7 +231,9 @@ bool cpu_run(struct cpu *cpu, uint64_t budget)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
     struct agent *agent = agent_of(cpu);
+    virtual_apic_choose(cpu);
     offer(cpu);
+    virtual_apic_enter(cpu);
     state->vectoring_info = 0; // what it was about is repeated by this entry
     agent->place = AGENT_IN_GUEST;
     machine_unlock();
@@ -233,6 +241,7 @@ bool cpu_run(struct cpu *cpu, uint64_t budget)
     machine_lock();
     agent->place = AGENT_AT_WORK;
     virtio_devices_sample();
+    virtual_apic_leave(cpu);
     settle(cpu);
     if (result == PV_RUN_EXIT)
         cpu_handle_exit(cpu);

@@ -8,6 +8,7 @@
 #include "devices/page_walk.h"
 #include "msr.h"
 #include "vcpu.h"
+#include "virtual_apic.h"
 
 /// Whose interrupt stands in the state page's inject slot.
 enum cpu_offer { OFFER_NONE, OFFER_PIC, OFFER_LAPIC, OFFER_NMI };
@@ -19,6 +20,7 @@ struct cpu {
     bool halted;
     struct msr_file msrs;
     struct lapic lapic;
+    struct virtual_apic virtual_apic;
     enum cpu_offer offer;
     uint32_t offered; ///< the PIC's input, or the vector
 };
@@ -52,8 +54,8 @@ struct page_walk cpu_page_walk(const struct cpu *cpu);
 
 /// string_io.c: handles INS and OUTS.
 void cpu_handle_string_io(struct cpu *cpu, const struct pv_io *io);
-/// mmio.c: handles an access to memory that the guest does not have.
-void cpu_handle_ept_violation(struct cpu *cpu);
+/// mmio.c: handles an access to memory that the guest does not have, at a guest-physical address.
+void cpu_handle_access(struct cpu *cpu, uint64_t address);
 
 /// exits.c: handles the exit in the state page.
 void cpu_handle_exit(struct cpu *cpu);

@@ -51,6 +51,8 @@ static void handle_wrmsr(struct cpu *cpu)
     struct pv_vcpu_state *state = cpu->vcpu.state;
     const uint32_t msr = (uint32_t)state->gpr[PV_RCX];
     const uint64_t value = pv_msr_value(state);
+    if (msr != LAPIC_MSR_TSC_DEADLINE)
+        virtual_apic_changed(cpu);
     if (lapic_write_msr(&cpu->lapic, msr, value, pv_tsc()) || msr_write(&cpu->msrs, msr, value))
         pv_skip_instruction(state);
     else
@@ -84,7 +86,13 @@ void cpu_handle_exit(struct cpu *cpu)
         handle_hlt(cpu);
         break;
     case PV_EXIT_EPT_VIOLATION:
-        cpu_handle_ept_violation(cpu);
+        cpu_handle_access(cpu, state->guest_physical_address);
+        break;
+    case PV_EXIT_TPR_BELOW_THRESHOLD:
+    case PV_EXIT_APIC_ACCESS:
+    case PV_EXIT_APIC_WRITE:
+    case PV_EXIT_VIRTUALIZED_EOI:
+        virtual_apic_handle_exit(cpu, reason);
         break;
     case PV_EXIT_CR_ACCESS:
         cr_handle_exit(cpu);

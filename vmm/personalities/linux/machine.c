@@ -254,6 +254,7 @@ const char *machine_make(const struct pv_info *info)
         machine.cpu_count = machine.options.cpus;
     machine.agent_count = info->agent_count < machine.cpu_count ? info->agent_count : machine.cpu_count;
     rtc_init(&machine.rtc, info->tsc_hz, pv_tsc(), EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
+    virtual_apic_plan(machine.options.apic);
     const char *wrong = virtio_devices_plan(&machine.options);
     return wrong != NULL ? wrong : make();
 }

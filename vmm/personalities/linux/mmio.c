@@ -75,10 +75,9 @@ static void write_any(struct cpu *cpu, uint64_t address, uint32_t size, uint64_t
             write_register(cpu, address + i, (uint32_t)(value >> 8 * i));
 }
 
-void cpu_handle_ept_violation(struct cpu *cpu)
+void cpu_handle_access(struct cpu *cpu, uint64_t address)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
-    const uint64_t address = state->guest_physical_address;
     struct instruction instruction;
     if (!fetch(cpu, &instruction)) {
         cpu_fail(cpu, "access to %#lx (qualification %#lx) by an instruction that is not emulated", address,

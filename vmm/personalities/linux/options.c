@@ -66,8 +66,13 @@ static const char *take(const char *word, size_t length, struct options *options
     }
     if (has_key(word, length, "cpus=", &at))
         return parse_cpus(word + at, length - at, &options->cpus) ? NULL : "a number from 1 to 16";
-    return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing, polyvisor.x2apic=off or "
-           "polyvisor.cpus=NUMBER";
+    if (has_key(word, length, "apicv=", &at)) {
+        const bool registers = is(word + at, length - at, "registers");
+        options->apic = registers ? OPTIONS_APIC_REGISTERS : OPTIONS_APIC_DELIVERY;
+        return registers || is(word + at, length - at, "delivery") ? NULL : "registers or delivery";
+    }
+    return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing, polyvisor.x2apic=off, "
+           "polyvisor.cpus=NUMBER or polyvisor.apicv=registers";
 }
 
 bool options_parse(const char *args, struct options *options, char *why)

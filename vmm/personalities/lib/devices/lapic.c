@@ -191,7 +191,7 @@ static uint32_t logical_id(const struct lapic *lapic)
 }
 
 /// Present in both modes. False: no such register.
-static bool read_register(struct lapic *lapic, uint32_t reg, uint32_t *value, uint64_t now)
+static bool read_register(const struct lapic *lapic, uint32_t reg, uint32_t *value, uint64_t now)
 {
     if (reg >= IN_SERVICE && reg < ERRORS) {
         const uint32_t *sets[] = {lapic->in_service, lapic->level, lapic->requested};
@@ -294,6 +294,15 @@ static bool write_register(struct lapic *lapic, uint32_t reg, uint32_t value, ui
     default:
         return false;
     }
+}
+
+uint32_t lapic_peek(const struct lapic *lapic, uint32_t offset)
+{
+    uint32_t value = 0;
+    if (offset >> 4 == FORMAT)
+        return lapic->format;
+    read_register(lapic, offset >> 4, &value, 0);
+    return value;
 }
 
 /* ---- by memory ---- */

@@ -112,6 +112,8 @@ void lapic_write_cr8(struct lapic *lapic, uint64_t value);
 uint32_t lapic_processor_priority(const struct lapic *lapic);
 bool lapic_enabled(const struct lapic *lapic);
 bool lapic_is_x2apic(const struct lapic *lapic);
+/// A register by its offset in the page, without what reading it does; for those that do not change by themselves.
+uint32_t lapic_peek(const struct lapic *lapic, uint32_t offset);
 void lapic_send(struct lapic *lapic);
 void lapic_timer_write(struct lapic *lapic, uint32_t initial, uint64_t now);
 uint32_t lapic_timer_count(const struct lapic *lapic, uint64_t now);
