@@ -146,6 +146,14 @@ const char *pv_exit_name(uint32_t reason)
         return "INVVPID";
     case PV_EXIT_XSETBV:
         return "XSETBV";
+    case PV_EXIT_TPR_BELOW_THRESHOLD:
+        return "TPR below threshold";
+    case PV_EXIT_APIC_ACCESS:
+        return "APIC access";
+    case PV_EXIT_VIRTUALIZED_EOI:
+        return "virtualized EOI";
+    case PV_EXIT_APIC_WRITE:
+        return "APIC write";
     default:
         return reason >= PV_EXIT_VMCLEAR && reason <= PV_EXIT_VMXON ? "VMX instruction" : "exit";
     }
