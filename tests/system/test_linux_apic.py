@@ -18,7 +18,7 @@ def delivered(shell, name):
 @pytest.mark.linux
 @pytest.mark.timeout(1800)
 def test_both_ways(boot, guest_files, record_property):  # noqa: F811
-    config = MONITOR + linux("hardware", "0") + linux("software", "0", arguments=f"{ARGUMENTS} polyvisor.apicv=off")
+    config = MONITOR + linux("hardware", "0", arguments=f"{ARGUMENTS} polyvisor.apicv=registers") + linux("software", "0")
     shell = boot.grub(config, guest_files, cores=1, mem="768M")
     for name in ("hardware", "software"):
         guest = Guest(shell, name)
@@ -36,8 +36,7 @@ def test_both_ways(boot, guest_files, record_property):  # noqa: F811
     print(f"delivered exits by reason: hardware {hardware}, software {software}")
     assert software.get(APIC_WRITE, 0) == software.get(APIC_ACCESS, 0) == software.get(VIRTUALIZED_EOI, 0) == 0
     assert hardware[APIC_WRITE] > 0
-    # With the page an end of interrupt does not exit, nor does any read of the registers.
-    assert hardware.get(EPT_VIOLATION, 0) * 10 < software[EPT_VIOLATION]
-    apic = sum(hardware.get(reason, 0) for reason in (APIC_ACCESS, VIRTUALIZED_EOI, APIC_WRITE, EPT_VIOLATION))
-    assert apic * 2 < software[EPT_VIOLATION]
+    # Hardly an access needs its instruction emulated.
+    assert (hardware.get(EPT_VIOLATION, 0) + hardware.get(APIC_ACCESS, 0)) * 10 < software[EPT_VIOLATION]
+    assert hardware[APIC_WRITE] <= software[EPT_VIOLATION] * 2
     shell.power_off()

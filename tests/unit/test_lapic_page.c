@@ -127,6 +127,30 @@ static void only_levels_are_ended_at_the_bus(void **state)
     assert_int_equal(ended, 0x61);
 }
 
+static void without_delivery_the_threshold_tells(void **state)
+{
+    (void)state;
+    lapic_raise(lapic, 0x51, false);
+    assert_int_equal(lapic_page_show(lapic, page), 0); // can be offered
+    assert_int_equal(at(0x200 + 16 * 2), 1 << 17);
+    assert_int_equal(lapic_next(lapic), 0x51); // still the model's
+    lapic->task_priority = 0x70;
+    assert_int_equal(lapic_page_show(lapic, page), 5);
+    assert_int_equal(at(0xa0), 0x70);
+    lapic_raise(lapic, 0x62, false);
+    assert_int_equal(lapic_page_show(lapic, page), 6);
+    lapic->task_priority = 0;
+    lapic_accept(lapic, 0x62);
+    assert_int_equal(lapic_page_show(lapic, page), 0); // waits for an end of interrupt
+    lapic->task_priority = 0x70;
+    assert_int_equal(lapic_page_show(lapic, page), 0);
+    page[0x80 / 4] = 0x30;
+    lapic_page_priority(lapic, page);
+    assert_int_equal(lapic->task_priority, 0x30);
+    assert_true(lapic_page_written(lapic, page, 0xb0, 0));
+    assert_int_equal(lapic_next(lapic), 0x51);
+}
+
 static void writes_reach_the_model(void **state)
 {
     (void)state;
@@ -157,6 +181,7 @@ int main(void)
         cmocka_unit_test_setup(requests_are_the_pages_in_between, make),
         cmocka_unit_test_setup(nothing_is_requested_while_it_is_off, make),
         cmocka_unit_test_setup(only_levels_are_ended_at_the_bus, make),
+        cmocka_unit_test_setup(without_delivery_the_threshold_tells, make),
         cmocka_unit_test_setup(writes_reach_the_model, make),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -637,7 +637,7 @@ static int64_t by_page(unsigned at)
 static void test_virtual_apic(void **state)
 {
     has_apic = true;
-    machine.software_apic = false;
+    virtual_apic_plan(OPTIONS_APIC_DELIVERY);
     reset_machine(state);
     assert_int_equal(features, PV_APIC_TPR | PV_APIC_ACCESSES | PV_APIC_REGISTERS | PV_APIC_INTERRUPTS);
     lapic_virtual_wire(lapic);
@@ -650,7 +650,7 @@ static void test_virtual_apic(void **state)
     run(by_page);
     assert_int_equal(features, PV_APIC_TPR | PV_APIC_X2APIC | PV_APIC_REGISTERS | PV_APIC_INTERRUPTS);
     has_apic = false;
-    machine.software_apic = true;
+    virtual_apic_plan(OPTIONS_APIC_SOFTWARE);
     reset_machine(state);
 }
 

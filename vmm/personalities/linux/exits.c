@@ -93,6 +93,7 @@ void cpu_handle_exit(struct cpu *cpu)
     case PV_EXIT_EPT_VIOLATION:
         cpu_handle_access(cpu, state->guest_physical_address);
         break;
+    case PV_EXIT_TPR_BELOW_THRESHOLD:
     case PV_EXIT_APIC_ACCESS:
     case PV_EXIT_APIC_WRITE:
     case PV_EXIT_VIRTUALIZED_EOI:

@@ -225,7 +225,6 @@ const char *machine_make(const struct pv_info *info)
     static char why[OPTIONS_WHY];
     if (!options_parse(info->args, &machine.options, why))
         return why;
-    machine.software_apic = machine.options.software_apic;
     console_init(&machine.console, info->tsc_hz / FLUSHES_PER_SECOND);
     machine.cpu_count = info->agent_count < MAX_CPUS ? info->agent_count : MAX_CPUS;
     if (machine.options.cpus != 0)
@@ -233,6 +232,7 @@ const char *machine_make(const struct pv_info *info)
     machine.agent_count = info->agent_count < machine.cpu_count ? info->agent_count : machine.cpu_count;
     rtc_init(&machine.rtc, info->tsc_hz, info->time_entry != 0 ? info->tsc_entry : pv_tsc(),
              info->time_entry != 0 ? (int64_t)info->time_entry : EPOCH, (struct dev_line){set_isa_line, NULL, RTC_IRQ});
+    virtual_apic_plan(machine.options.apic);
     const char *wrong = virtio_devices_plan(&machine.options);
     return wrong != NULL ? wrong : make();
 }

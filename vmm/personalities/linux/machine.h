@@ -50,7 +50,7 @@ struct machine {
     struct acpi_pm pm;
     struct ioapic ioapic;
     struct apic_bus bus;
-    bool software_apic;        ///< the configuration wants it, or the processor has nothing else
+    uint32_t apic_features;    ///< enum pv_apic bits, in either mode of the local APICs; 0: the model does it all
     uint64_t apic_access_page; ///< where local APICs are virtualized as memory; pool offset
     struct cpu cpus[MAX_CPUS];
     uint32_t cpu_count;

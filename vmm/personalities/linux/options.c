@@ -69,10 +69,6 @@ static const char *take(const char *word, size_t length, struct options *options
         options->entropy = is(word + at, length - at, "timing");
         return options->entropy ? NULL : "timing";
     }
-    if (has_key(word, length, "apicv=", &at)) {
-        options->software_apic = is(word + at, length - at, "off");
-        return options->software_apic ? NULL : "off";
-    }
     if (has_key(word, length, "x2apic=", &at)) {
         options->no_x2apic = is(word + at, length - at, "off");
         return options->no_x2apic ? NULL : "off";
@@ -81,8 +77,13 @@ static const char *take(const char *word, size_t length, struct options *options
         return parse_cpus(word + at, length - at, &options->cpus) ? NULL : "a number from 1 to 16";
     if (has_key(word, length, "boot=", &at))
         return parse_protocol(word + at, length - at, &options->boot) ? NULL : "linux, pvh, multiboot2 or multiboot1";
+    if (has_key(word, length, "apicv=", &at)) {
+        const bool registers = is(word + at, length - at, "registers");
+        options->apic = registers ? OPTIONS_APIC_REGISTERS : OPTIONS_APIC_DELIVERY;
+        return registers || is(word + at, length - at, "delivery") ? NULL : "registers or delivery";
+    }
     return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing, polyvisor.x2apic=off, "
-           "polyvisor.apicv=off, polyvisor.cpus=NUMBER or polyvisor.boot=PROTOCOL";
+           "polyvisor.apicv=registers, polyvisor.cpus=NUMBER or polyvisor.boot=PROTOCOL";
 }
 
 bool options_parse(const char *args, struct options *options, char *why)

@@ -12,14 +12,17 @@
 
 enum { OPTIONS_WHY = 256, OPTIONS_CPUS_MAX = 16 };
 
+/// The local APIC: by the model alone, or by APIC virtualization, without and with the delivery of interrupts.
+enum options_apic { OPTIONS_APIC_SOFTWARE, OPTIONS_APIC_REGISTERS, OPTIONS_APIC_DELIVERY };
+
 /// What the personality's devices shall be.
 struct options {
     uint64_t overlay;         ///< bytes for changed blocks of the disk; OPTIONS_DEFAULT: not said
-    bool software_apic;       ///< no APIC virtualization, even where the processor has it
     bool console;             ///< a virtio console besides the serial port
     bool entropy;             ///< an entropy device, with random bytes from points of time
     bool no_x2apic;           ///< local APICs have xAPIC mode only
     uint32_t cpus;            ///< processors; 0: as many as agents
+    enum options_apic apic;   ///< without the word the model alone
     enum image_protocol boot; ///< IMAGE_UNKNOWN: what the kernel's file is decides
 };
 #define OPTIONS_DEFAULT UINT64_MAX

@@ -8,14 +8,14 @@
 #include "machine.h"
 
 enum {
-    DELIVERY = PV_APIC_TPR | PV_APIC_REGISTERS | PV_APIC_INTERRUPTS,
-    BY_MEMORY = DELIVERY | PV_APIC_ACCESSES,
-    BY_MSRS = DELIVERY | PV_APIC_X2APIC,
+    REGISTERS = PV_APIC_TPR | PV_APIC_REGISTERS,
+    DELIVERY = REGISTERS | PV_APIC_INTERRUPTS,
     OFFSET = 0xfff,
     ACCESS_TYPE_SHIFT = 12, ///< of an APIC-access exit's qualification (table 28-6)
     ACCESS_TYPE = 15,
     ACCESS_WRITE = 1, ///< 0 is a read; what is above is no instruction's data
     VMCS_EOI_EXITS = 0x201c,
+    VMCS_TPR_THRESHOLD = 0x401c,
     EOI_FIELDS = 4,
 };
 
@@ -23,6 +23,13 @@ enum {
 static const struct {
     uint16_t first, count;
 } readable[] = {{0x802, 2}, {0x808, 1}, {0x80a, 1}, {0x80d, 1}, {0x80f, 26}, {0x830, 1}, {0x832, 7}, {0x83e, 1}};
+
+void virtual_apic_plan(enum options_apic wanted)
+{
+    machine.apic_features = wanted == OPTIONS_APIC_DELIVERY    ? DELIVERY
+                            : wanted == OPTIONS_APIC_REGISTERS ? REGISTERS
+                                                               : 0;
+}
 
 static int64_t turn_on(struct cpu *cpu, uint32_t features)
 {
@@ -32,17 +39,19 @@ static int64_t turn_on(struct cpu *cpu, uint32_t features)
         return result;
     v->features = features;
     v->changed = true;
-    memset(v->eoi_exits, 0, sizeof(v->eoi_exits));
+    v->threshold = 0;
+    memset(v->level, 0, sizeof(v->level));
     return PV_OK;
 }
 
 /// Whether the processor has both ways; then the APIC-access page is put where local APICs are.
 static int64_t look(struct cpu *cpu)
 {
-    int64_t result = turn_on(cpu, BY_MSRS);
-    result = result < 0 ? result : turn_on(cpu, BY_MEMORY);
+    int64_t result = turn_on(cpu, machine.apic_features | PV_APIC_X2APIC);
+    result = result < 0 ? result : turn_on(cpu, machine.apic_features | PV_APIC_ACCESSES);
     if (result == PV_ERR_UNSUPPORTED) {
-        machine.software_apic = true;
+        machine.apic_features = 0;
+        cpu->virtual_apic.features = 0;
         return PV_OK;
     }
     if (result < 0 || machine.apic_access_page != 0)
@@ -53,14 +62,14 @@ static int64_t look(struct cpu *cpu)
     machine.apic_access_page = page;
     result = pv_space_map(machine.memory.space, LAPIC_ADDRESS, page, PV_PAGE_SIZE, PV_ACCESS_READ | PV_ACCESS_WRITE,
                           PV_MEMORY_WB);
-    return result < 0 ? result : turn_on(cpu, BY_MEMORY);
+    return result < 0 ? result : turn_on(cpu, machine.apic_features | PV_APIC_ACCESSES);
 }
 
 int64_t virtual_apic_create(struct cpu *cpu)
 {
     struct virtual_apic *v = &cpu->virtual_apic;
     v->features = 0;
-    if (machine.software_apic)
+    if (machine.apic_features == 0)
         return PV_OK;
     if (v->registers == NULL) {
         v->page = pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE);
@@ -84,17 +93,18 @@ static void open_msrs(const struct cpu *cpu)
 /// While the local APIC is off, accesses to its memory exit, and nobody answers.
 void virtual_apic_choose(struct cpu *cpu)
 {
-    if (machine.software_apic)
+    if (machine.apic_features == 0)
         return;
-    const uint32_t wanted = lapic_is_memory(&cpu->lapic)   ? BY_MEMORY
-                            : lapic_is_x2apic(&cpu->lapic) ? BY_MSRS
-                                                           : PV_APIC_ACCESSES;
+    const bool x2apic = lapic_is_x2apic(&cpu->lapic);
+    const uint32_t wanted = lapic_is_memory(&cpu->lapic) ? machine.apic_features | PV_APIC_ACCESSES
+                            : x2apic                     ? machine.apic_features | PV_APIC_X2APIC
+                                                         : PV_APIC_ACCESSES;
     if (cpu->virtual_apic.features == wanted)
         return;
     const int64_t result = turn_on(cpu, wanted);
     if (result < 0)
         cpu_fail(cpu, "APIC virtualization: %s", pv_error_name(result));
-    else if (wanted == BY_MSRS)
+    else if (x2apic)
         open_msrs(cpu);
 }
 
@@ -108,40 +118,61 @@ void virtual_apic_changed(struct cpu *cpu)
     cpu->virtual_apic.changed = true;
 }
 
+static void write_fields(struct cpu *cpu, struct pv_vmcs_entry *entries, uint32_t count)
+{
+    if (pv_vmcs_write(cpu->vcpu.id, entries, count) != count)
+        cpu_fail(cpu, "APIC virtualization: a field cannot be written");
+}
+
 /// A vector's trigger mode comes with its requests; it seldom changes.
 static void update_level(struct cpu *cpu)
 {
     struct virtual_apic *v = &cpu->virtual_apic;
     struct pv_vmcs_entry entries[EOI_FIELDS];
-    if (memcmp(v->eoi_exits, cpu->lapic.level, sizeof(v->eoi_exits)) == 0)
+    if (memcmp(v->level, cpu->lapic.level, sizeof(v->level)) == 0)
         return;
-    memcpy(v->eoi_exits, cpu->lapic.level, sizeof(v->eoi_exits));
+    memcpy(v->level, cpu->lapic.level, sizeof(v->level));
     for (uint32_t i = 0; i < EOI_FIELDS; i++)
         entries[i] = (struct pv_vmcs_entry){.field = VMCS_EOI_EXITS + 2 * i,
-                                            .value = v->eoi_exits[2 * i] | (uint64_t)v->eoi_exits[2 * i + 1] << 32};
-    if (pv_vmcs_write(cpu->vcpu.id, entries, EOI_FIELDS) != EOI_FIELDS)
-        cpu_fail(cpu, "APIC virtualization: the EOI-exit bitmaps cannot be written");
+                                            .value = v->level[2 * i] | (uint64_t)v->level[2 * i + 1] << 32};
+    if (virtual_apic_delivers(cpu))
+        write_fields(cpu, entries, EOI_FIELDS);
     lapic_page_level(&cpu->lapic, v->registers);
+}
+
+/// Without delivery: the guest is to exit when its task priority lets a request through.
+static void update_threshold(struct cpu *cpu, uint32_t threshold)
+{
+    struct pv_vmcs_entry entry = {.field = VMCS_TPR_THRESHOLD, .value = threshold};
+    if (cpu->virtual_apic.threshold != threshold)
+        write_fields(cpu, &entry, 1);
+    cpu->virtual_apic.threshold = threshold;
 }
 
 void virtual_apic_enter(struct cpu *cpu)
 {
     struct virtual_apic *v = &cpu->virtual_apic;
     struct pv_vcpu_state *state = cpu->vcpu.state;
-    if (!virtual_apic_delivers(cpu))
+    if ((v->features & PV_APIC_TPR) == 0)
         return;
     update_level(cpu);
     if (v->changed)
         lapic_page_registers(&cpu->lapic, v->registers);
     v->changed = false;
-    state->apic_status = lapic_page_enter(&cpu->lapic, v->registers);
-    state->dirty |= PV_GROUP_APIC;
+    if (virtual_apic_delivers(cpu)) {
+        state->apic_status = lapic_page_enter(&cpu->lapic, v->registers);
+        state->dirty |= PV_GROUP_APIC;
+    } else {
+        update_threshold(cpu, lapic_page_show(&cpu->lapic, v->registers));
+    }
 }
 
 void virtual_apic_leave(struct cpu *cpu)
 {
     if (virtual_apic_delivers(cpu))
         lapic_page_leave(&cpu->lapic, cpu->virtual_apic.registers);
+    else if ((cpu->virtual_apic.features & PV_APIC_TPR) != 0)
+        lapic_page_priority(&cpu->lapic, cpu->virtual_apic.registers);
 }
 
 /// An access that the processor does not virtualize: of another width, to the current count, to what is no register; and any while
@@ -164,8 +195,8 @@ void virtual_apic_handle_exit(struct cpu *cpu, uint32_t reason)
         v->changed |= !lapic_page_written(&cpu->lapic, v->registers, offset, pv_tsc());
     } else if (reason == PV_EXIT_VIRTUALIZED_EOI) {
         lapic_page_ended(&cpu->lapic, (uint8_t)qualification);
-    } else {
+    } else if (reason == PV_EXIT_APIC_ACCESS) {
         handle_access(cpu);
         v->changed = true;
-    }
+    } // below the threshold: another interrupt may be offered now
 }

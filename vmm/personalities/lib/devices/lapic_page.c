@@ -4,6 +4,8 @@
 
 enum {
     TASK_PRIORITY = 0x80,
+    PROCESSOR_PRIORITY = 0xa0,
+    END_OF_INTERRUPT = 0xb0,
     IN_SERVICE = 0x100,
     LEVEL = 0x180,
     REQUESTED = 0x200,
@@ -56,7 +58,27 @@ void lapic_page_leave(struct lapic *lapic, const uint32_t *page)
         lapic->requested[i] |= page[word(REQUESTED, i)];
         lapic->in_service[i] = page[word(IN_SERVICE, i)];
     }
+    lapic_page_priority(lapic, page);
+}
+
+void lapic_page_priority(struct lapic *lapic, const uint32_t *page)
+{
     lapic->task_priority = page[at(TASK_PRIORITY)] & 0xff;
+}
+
+uint32_t lapic_page_show(const struct lapic *lapic, uint32_t *page)
+{
+    struct lapic lowered = {.base = lapic->base, .spurious = lapic->spurious};
+    for (uint32_t i = 0; i < SETS; i++) {
+        page[word(REQUESTED, i)] = lowered.requested[i] = lapic->requested[i];
+        page[word(IN_SERVICE, i)] = lowered.in_service[i] = lapic->in_service[i];
+    }
+    page[at(TASK_PRIORITY)] = lapic->task_priority;
+    page[at(PROCESSOR_PRIORITY)] = lapic_processor_priority(lapic);
+    if (lapic->task_priority >> 4 == 0 || lapic_next(lapic) != LAPIC_NONE)
+        return 0;
+    const int next = lapic_next(&lowered);
+    return next == LAPIC_NONE ? 0 : (uint32_t)next >> 4;
 }
 
 void lapic_page_level(const struct lapic *lapic, uint32_t *page)
@@ -76,7 +98,7 @@ bool lapic_page_written(struct lapic *lapic, uint32_t *page, uint32_t offset, ui
         lapic_write(lapic, COMMAND_HIGH, page[at(COMMAND_HIGH)], now);
     lapic_write(lapic, reg, page[at(reg)], now);
     page[at(reg)] = lapic_peek(lapic, reg);
-    return reg == COMMAND || reg == INITIAL_COUNT; // the frequent ones
+    return reg == COMMAND || reg == INITIAL_COUNT || reg == END_OF_INTERRUPT; // the frequent ones
 }
 
 void lapic_page_ended(const struct lapic *lapic, uint8_t vector)
