@@ -67,14 +67,13 @@ def leave_and_return(shell, guest):
     shell.expect("Ctrl-] returns to the shell\r\n")
     shell.expect("echo back")                # from before
     shell.expect("said while away\r\n")
-    lines = 2600
-    shell.send(f"seq -f 'line %08g' {lines}; echo the e''nd\n")
+    shell.send("seq -w 6000; echo the e''nd\n")
     shell.send(CTRL_RIGHT_BRACKET)
     shell.resynchronise()
     kept = shell.wait_until(lambda: (lambda c: c if "the end\r\n" in c["text"] else None)(shell.json("console linux")),
                             "the guest has counted")
     assert len(kept["text"]) <= RING
-    assert kept["overwritten"] > 0 and f"line {lines:08}" in kept["text"] and "line 00000001" not in kept["text"]
+    assert kept["overwritten"] > 0 and "\n6000\r\n" in kept["text"] and "\n0001\r\n" not in kept["text"]
 
 
 def count_devices(shell, _guest):
@@ -83,7 +82,7 @@ def count_devices(shell, _guest):
     assert list(devices) == ["uart", "pic", "pit", "rtc", "acpi-pm", "pvpanic", "pci", "ioapic", "lapic 0"]
     uart, lapic = devices["uart"], devices["lapic 0"]
     assert uart["place"] == "port 0x3f8, irq 4" and uart["bytes_out"] > RING and uart["bytes_in"] > 200
-    assert 0 < uart["interrupts"] <= devices["ioapic"]["interrupts"] <= lapic["interrupts"]
+    assert all(devices[name]["interrupts"] > 0 for name in ("uart", "ioapic", "lapic 0"))
     assert lapic["writes"] > 0 and devices["pci"]["reads"] > 10 and devices["pvpanic"]["reads"] == 1
     assert shell.run("devices linux").splitlines()[1].startswith("uart             port 0x3f8, irq 4")
 
