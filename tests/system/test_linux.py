@@ -11,7 +11,7 @@ import pytest
 from console import CTRL_C, CTRL_RIGHT_BRACKET, ConsoleError, render
 from images import BUILD, MONITOR, ROOT, find_program, make, personality
 
-GUEST_PROMPT = re.compile(rb"\n~? ?/ # (?:\x1b\[6n)?")
+GUEST_PROMPT = re.compile(rb"\n[~/] # (?:\x1b\[6n)?")
 BOOT_TIMEOUT = 600
 _words = itertools.count(1)
 
