@@ -78,7 +78,8 @@ class Guest:
             word = f"word-{next(_words)}"
             self.shell.send(f"\necho {word}\n")
             try:
-                self.shell.expect(re.compile(rb"\n" + word.encode() + rb"\r"), 30)
+                _, match = self.shell.expect(re.compile(rb"\n" + word.encode() + rb"\r|end Kernel panic"), 30)
+                assert b"panic" not in match.group(0), "the guest's kernel has panicked"
                 break
             except ConsoleError:
                 if time.monotonic() > deadline:
