@@ -58,7 +58,8 @@ struct ept_pages space_pages(struct personality *p);
 void space_forget(struct space *space, const struct core *core);
 static inline bool space_is_behind(const struct space *space, const struct core *core)
 {
-    return space->seen[core->id] != __atomic_load_n(&space->ept.generation, __ATOMIC_ACQUIRE);
+    uint64_t generation = __atomic_load_n(&space->ept.generation, __ATOMIC_ACQUIRE);
+    return generation != space->seen[core->id];
 }
 /// The same where it has to be: before every entry into the space's guests.
 static inline void space_catch_up(struct space *space, const struct core *core)

@@ -68,7 +68,6 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     s->charged = now;
     struct agent *next = (struct agent *)((uintptr_t)entity - offsetof(struct agent, entity));
     struct vcpu *in;
-    struct register_file *out = vcpu->registers; // loaded: its guest ran
     if (!entity || next == last || next->regs.kind != REGS_GUEST ||
         (in = next->regs.guest, needs_more(core, in) || vcpu->long_way)) {
         s->repick = true; // level 1 has decided, and will say the same again
@@ -77,16 +76,18 @@ static __attribute__((noinline)) enum vcpu_exit_to slice_over(struct vcpu *vcpu,
     }
     uint64_t ticks, end = now + (uint64_t)entity->turn;
     s->slice_end = end;
-    core->horizon = end < s->other ? end : s->other;
+    uint64_t horizon = end < s->other ? end : s->other;
+    core->horizon = horizon;
     last->state = AGENT_READY;
     next->state = AGENT_RUNNING;
     next->switches++;
     s->switches++;
     s->current = next;
     core_set_guest_agent(core, &next->regs, in, in->gprs);
+    struct register_file *out = vcpu->registers; // loaded: its guest ran
     out->cr2 = cpu_read_cr2();
     vcpu_load_other(core, in, out);
-    if (!vcpu_ticks_left(in, now, core->horizon, &ticks)) {
+    if (!vcpu_ticks_left(in, now, horizon, &ticks)) {
         return too_late(in, core);
     }
     vcpu_arm_timer_short(in, now, ticks); // no turn is longer, see update_horizon

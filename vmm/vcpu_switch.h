@@ -126,7 +126,7 @@ static inline void vcpu_load_other(struct core *core, struct vcpu *in, struct re
     cpu_write_cr2(registers->cr2);
     vmx_vmptrld(&in->vmcs);
     core->current_vcpu = in;
-    fpu_swap_optimised(out->fpu, registers->fpu, &core->xcr0, registers->xcr0);
+    fpu_swap_optimised(&out->fpu, &registers->fpu, &core->xcr0, registers->xcr0);
     vcpu_swap_msrs(core, out, registers);
     core->loaded_registers = registers;
 }

@@ -30,8 +30,8 @@ extern bool fpu_optimised; ///< there is XSAVEOPT
 /// registers nor lose its own.
 void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0);
 
-/// fpu_swap where there is XSAVEOPT.
-static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
+/// fpu_swap where there is XSAVEOPT. The areas are looked up when they are needed: so no registers have to be kept for them.
+static inline void fpu_swap_optimised(void *const *save, void *const *load, uint64_t *xcr0, uint64_t new_xcr0)
 {
     uint64_t all = fpu_all_features;
     __asm__ volatile("clts");
@@ -39,10 +39,8 @@ static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xc
         fpu_write_xcr0(all);
         *xcr0 = all;
     }
-    __asm__ volatile("xsaveopt64 (%0)\n\txrstor64 (%1)"
-                     :
-                     : "r"(save), "r"(load), "a"(UINT32_MAX), "d"(UINT32_MAX)
-                     : "memory");
+    __asm__ volatile("xsaveopt64 (%0)" : : "r"(*save), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    __asm__ volatile("xrstor64 (%0)" : : "r"(*load), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
     if (new_xcr0 != all) {
         fpu_write_xcr0(new_xcr0);
         *xcr0 = new_xcr0;

@@ -8,9 +8,9 @@ from console import CTRL_C, DELETE, DOWN, END, HOME, LEFT, NEW_PROMPT, PROMPT, R
 from images import MONITOR, find_program, personality
 
 CONFIG = MONITOR + personality("hello", args='"some \\"words\\""') + personality("chatter", args='"40"')
-COMMANDS = ["agents", "attach", "config", "console", "cores", "cpu", "crash", "devices", "exits", "help", "kill", "log", "machine", "mem",
-            "msr", "net", "pause", "peek", "pin", "poweroff", "ps", "reboot", "restart", "resume", "sched", "set", "top", "trace",
-            "vcpus", "version", "vmcs"]
+COMMANDS = ["agents", "attach", "config", "console", "cores", "cpu", "crash", "devices", "exits", "gdb", "help",
+            "kill", "log", "machine", "mem", "msr", "net", "pause", "peek", "pin", "poweroff", "ps", "reboot",
+            "restart", "resume", "sched", "set", "top", "trace", "vcpus", "version", "vmcs"]
 # Those that take --json, with arguments where they need some, and the keys of their answer.
 LISTINGS = {
     "agents": {"left_out", "agents"},

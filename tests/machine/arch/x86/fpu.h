@@ -18,9 +18,9 @@ void fpu_init_area(void *area);
 void fpu_write_xcr0(uint64_t value);
 void fpu_swap(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0);
 
-static inline void fpu_swap_optimised(void *save, const void *load, uint64_t *xcr0, uint64_t new_xcr0)
+static inline void fpu_swap_optimised(void *const *save, void *const *load, uint64_t *xcr0, uint64_t new_xcr0)
 {
-    fpu_swap(save, load, xcr0, new_xcr0);
+    fpu_swap(*save, *load, xcr0, new_xcr0);
 }
 
 #endif
