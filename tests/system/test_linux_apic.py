@@ -36,7 +36,7 @@ def test_both_ways(boot, guest_files, record_property):  # noqa: F811
     print(f"delivered exits by reason: hardware {hardware}, software {software}")
     assert software.get(APIC_WRITE, 0) == software.get(APIC_ACCESS, 0) == software.get(VIRTUALIZED_EOI, 0) == 0
     assert hardware[APIC_WRITE] > 0
-    # Hardly an access needs its instruction emulated.
-    assert (hardware.get(EPT_VIOLATION, 0) + hardware.get(APIC_ACCESS, 0)) * 10 < software[EPT_VIOLATION]
+    # Hardly an access needs its instruction emulated: what is left is the I/O APIC's.
+    assert (hardware.get(EPT_VIOLATION, 0) + hardware.get(APIC_ACCESS, 0)) * 5 < software[EPT_VIOLATION]
     assert hardware[APIC_WRITE] <= software[EPT_VIOLATION] * 2
     shell.power_off()

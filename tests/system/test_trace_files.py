@@ -251,7 +251,7 @@ def test_long_times():
 
 
 def test_names_follow_the_headers():
-    text = "".join((images.ROOT / "vmm/include/polyvisor" / name).read_text() for name in ("abi.h", "vcpu.h"))
+    text = "".join((images.ROOT / "vmm/include/polyvisor" / name).read_text() for name in ("abi.h", "vcpu.h", "net.h"))
     calls = {int(number): name.lower() for name, number in re.findall(r"PV_SYS_(\w+)\s*=\s*(\d+)", text)}
     assert list(model.CALLS) == [calls[number] for number in range(len(model.CALLS))] and len(calls) == len(model.CALLS)
     kinds = re.findall(r"PV_TRACE_(\w+) = (\d+)", (images.ROOT / "vmm/include/polyvisor/trace.h").read_text())

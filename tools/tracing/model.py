@@ -19,7 +19,7 @@ VECTORS = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 6: "#UD", 7: "#NM", 8: "#DF",
 CALLS = ("null", "exit", "yield", "console_write", "console_read", "event_wait", "event_signal", "memory_map", "debug",
          "space_create", "space_map", "space_unmap", "space_destroy", "vcpu_create", "vcpu_run", "vcpu_move", "vcpu_kick",
          "vcpu_destroy", "vmcs_read", "vmcs_write", "vcpu_cpuid", "vcpu_msrs", "msr_allow", "io_allow", "net_send",
-         "net_receive", "vcpu_apic")
+         "net_receive", "vcpu_apic", "devices")
 
 
 def vector_name(vector):
