@@ -180,7 +180,7 @@ class TestLooking:
         return shell
 
     def test_vcpus(self, held):
-        """Two on each core, with VPIDs of their own, and no more time than their personality and its agents have."""
+        """Three on each core, with VPIDs of their own, and no more time than their personality and its agents have."""
         vcpus, everybodys = held.json("vcpus light")["vcpus"], held.json("vcpus")["vcpus"]
         assert [vcpu["vcpu"] for vcpu in vcpus] == list(range(9))
         assert [vcpu for vcpu in everybodys if vcpu["personality"] == "light"] == vcpus
@@ -195,7 +195,7 @@ class TestLooking:
         for agent in agents(held, "light"):
             assert agent["ticks"] > agent["ticks_guest"] + agent["ticks_ring3"]
         for row in held.run("vcpus light").splitlines()[1:]:
-            assert re.match(r"light/[0-5] +[0-2] (yes|no ) +\d+ +\d+ +\d+\.\d{3} +\d+ +\d+ +0 0x[0-9a-f]+$", row), row
+            assert re.match(r"light/[0-8] +[0-2] (yes|no ) +\d+ +\d+ +\d+\.\d{3} +\d+ +\d+ +0 0x[0-9a-f]+$", row), row
 
     def test_exits(self, held):
         """Of one vcpu, of all of a personality: the same numbers, and those that ps and vcpus have."""
