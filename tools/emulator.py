@@ -44,7 +44,7 @@ OVMF_BOCHS = "/usr/share/ovmf/OVMF.fd"
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 KEPT_RUNS = 40                          # folders of finished runs that stay for a post-mortem
-CONNECT_SECONDS = 30
+CONNECT_SECONDS = 180                   # Bochs takes 40 s for more memory than BOCHS_HOST_MIB before it connects
 # Names in the folder of a run, which is the emulator's working folder.
 LOG, DISK, CD, VARIABLES = "emulator.log", "disk.img", "cd.iso", "vars.fd"
 # How Bochs ends when a guest writes `Shutdown` to port 0x8900, or switches off by ACPI.
