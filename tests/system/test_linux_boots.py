@@ -30,7 +30,7 @@ SHAPES = {
     "without-x2apic": Shape(polyvisor="polyvisor.x2apic=off"),
     "haswell": Shape(cpu="corei7_haswell_4770"),
     "128M": Shape(memory=128),
-    "3G": Shape(processors=1, memory=3072, machine="4G"),
+    "3000M": Shape(processors=1, memory=3000, machine="4G"),        # of which 3050 are free
     OTHER_RELEASE: Shape(release=OTHER_RELEASE),
 }
 

@@ -15,6 +15,9 @@ COMPLAINTS = re.compile(r"WARNING:|BUG:|Oops|Call Trace|soft lockup|hard LOCKUP|
 # What Bochs with several processors does to a guest now and then (docs/linux.md): a user's address with the kernel's CS.
 FLAW = re.compile(r"ENTRY_TRAMPOLINE stack guard page was hit|RIP: 0010:0x[0-9a-f]{1,12}$")
 SWITCHES = 1000
+# What prints which word, and what starts few processes.
+PARTS = {"sort": "sorting", "gzip": "packing", "disk": "reading", "forks": "forking"}
+CALM = ("sorting", "packing", "reading", "sleeping")
 DISK = random.Random(7).randbytes(200 * 1024)
 
 
@@ -39,13 +42,13 @@ def with_disk(text):
     return text.replace("module initrd initrd }", "module initrd initrd; module disk disk.img }")
 
 
-def start_load(shell, name, processors):
+def start_load(shell, name, processors, parts):
     """Waits for the guest's shell, and has it work."""
     guest = Guest(shell, name)
     guest.synchronise()
     assert guest.run("nproc") == [str(processors)]
     guest.run("dmesg -n 1")             # what the kernel has to say is looked for afterwards
-    guest.run("load > /tmp/load 2>&1 &")
+    guest.run(f"load {' '.join(parts)} > /tmp/load 2>&1 &")
     guest.leave()
 
 
@@ -75,19 +78,19 @@ def check_tiny(shell):
     assert int(match[1]) > 0 and int(match[2]) == 0
 
 
-def run_load(boot, guest_files, cores, polyvisor):
-    """Two guests with two processors each, beside tiny, on one or two cores."""
+def run_load(boot, guest_files, cores, polyvisor, parts=(), slices=""):
+    """Two guests with two processors each, beside tiny, on one or two cores. parts: of the load; all of them when none is named."""
     arguments = f"console=ttyS0 cryptomgr.notests mitigations=off {polyvisor}"
     names = ("red", "blue")
-    config = MONITOR + personality("tiny", memory="16M", args='"report=0"')
+    config = slices + MONITOR + personality("tiny", memory="16M", args='"report=0"')
     config += "".join(with_disk(linux(name, f"0-{cores - 1}", arguments=arguments)) for name in names)
     files = {**guest_files, "tiny.elf": BUILD / "tiny.elf", "disk.img": DISK}
     shell = boot.grub(config, files, cores=cores, mem="768M")
     for name in names:
-        start_load(shell, name, 2)
+        start_load(shell, name, 2, parts)
     before = {core["core"]: core["switches"] for core in shell.cores()}
     for name in names:
-        check_load(shell, name, expected())
+        check_load(shell, name, {what: value for what, value in expected().items() if not parts or PARTS[what] in parts})
     check_cores(shell, before)
     check_tiny(shell)
     shell.power_off()
@@ -96,14 +99,15 @@ def run_load(boot, guest_files, cores, polyvisor):
 @pytest.mark.linux
 @pytest.mark.timeout(2400)
 def test_two_guests_on_two_cores(boot, guest_files):  # noqa: F811
-    """Once more, if Bochs did to a guest what it does to some."""
+    """Without a fork storm: with several processors Bochs damages a guest at a page fault now and then (docs/linux.md), more often
+    than not in a run as long as this. Then it is done once more, with other slices, since the same would happen again."""
     try:
-        run_load(boot, guest_files, 2, "")
+        run_load(boot, guest_files, 2, "", CALM)
     except (AssertionError, pexpect.ExceptionPexpect):
         if not any(FLAW.search(line) for line in boot.last.transcript()):
             raise
         warnings.warn(f"Bochs' flaw with several processors ('{FLAW.pattern}'): once more")
-        run_load(boot, guest_files, 2, "")
+        run_load(boot, guest_files, 2, "", CALM, "slice 700us\n")
 
 
 @pytest.mark.linux
