@@ -6,6 +6,7 @@
 #include "arch/x86/debug_registers.h"
 #include "arch/x86/fpu.h"
 #include "arch/x86/registers.h"
+#include "arch/x86/vmx/apic_policy.h"
 #include "arch/x86/vmx/caps.h"
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
@@ -102,6 +103,10 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
             vmcs_setup_host(core, vcpu->owner->root);
             vcpu->host_core = core;
             vcpu->cleared = false;
+            if (vcpu->apic &
+                VMX_APIC_ACCESSES) { // this core may know the APIC-access page as memory (SDM Vol. 3C 29.4.4)
+                vmx_invept(ept_pointer(&vcpu->space->ept));
+            }
         }
     }
 }
