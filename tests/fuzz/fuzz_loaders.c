@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (protocol == IMAGE_LINUX)
         return 0;
     check_image(&image, size);
-    if (!image_place(&image, ram, modules, MODULES, why)) {
+    if (!image_place(&image, ram, why) || !image_place_modules(&image, ram, modules, MODULES, why)) {
         require(why[0] != '\0');
         return 0;
     }

@@ -9,49 +9,12 @@ import time
 import pytest
 
 from console import CTRL_C, CTRL_RIGHT_BRACKET, ConsoleError, render
-from images import BUILD, MONITOR, ROOT, find_program, make, personality
+from images import BUILD, MONITOR, ROOT, make, personality
 
 GUEST_PROMPT = re.compile(rb"\n[~/] # (?:\x1b\[6n)?")
 BOOT_TIMEOUT = 600
 _words = itertools.count(1)
 
-
-def kernel(**fields):
-    """A file with the header of a kernel that is right, but for the fields given, (size, value) by offset."""
-    data = bytearray(8192)
-    right = {0x1f1: (1, 1), 0x1f4: (4, (8192 - 1024) // 16), 0x1fe: (2, 0xaa55), 0x200: (2, 0x6aeb),
-             0x202: (4, 0x53726448), 0x206: (2, 0x20f), 0x211: (1, 1), 0x22c: (4, 0x7fffffff), 0x230: (4, 0x200000),
-             0x234: (1, 1), 0x236: (2, 1), 0x238: (4, 2047), 0x258: (8, 0x1000000), 0x260: (4, 0x800000)}
-    for offset, (size, value) in {**right, **fields.get("changed", {})}.items():
-        data[offset:offset + size] = value.to_bytes(size, "little")
-    return bytes(data[:fields.get("length", len(data))])
-
-
-def test_bad_kernels(boot):
-    """Each broken kernel gets a message that names the module and what is wrong, and ends its personality alone."""
-    bad = {
-        "text": (b"this is not a kernel\n" * 100, "2100 bytes without 'HdrS' at 0x202"),
-        "old": (kernel(changed={0x206: (2, 0x204)}), "boot protocol 2.04, at least 2.12"),
-        "wide": (kernel(changed={0x236: (2, 0)}), "a 32-bit kernel"),
-        "cut": (kernel(length=5000), "truncated: 5000 bytes, the header promises 8192"),
-        "huge": (kernel(changed={0x260: (4, 0x40000000)}), "the kernel needs 1025M"),
-    }
-    config, files = MONITOR, {"monitor.elf": find_program("monitor.elf"), "linux.elf": find_program("linux.elf")}
-    for name, (data, _) in bad.items():
-        config += personality(name, "linux.elf", memory="40M", cores="0", module=f"kernel {name}.img")
-        files[f"{name}.img"] = data
-    config += personality("none", "linux.elf", memory="40M", cores="0")
-    shell = boot.grub(config, files, cores=1)
-    expected = {name: message for name, (_, message) in bad.items()} | {"none": "no kernel: the configuration lacks"}
-    for name, message in expected.items():
-        record = shell.wait_for_state(name, "exited")
-        assert record["exit_code"] == 2
-        said = shell.run(f"console {name}")
-        assert message in said and (name == "none" or "'kernel'" in said or name == "huge"), said
-    shell.power_off()
-
-
-# ---- a whole kernel ----
 
 class Guest:
     """The shell in the guest, by the attached console."""

@@ -82,8 +82,10 @@ static void expect_why(const char *data, size_t size, enum image_protocol wanted
 static void says_what_is_wrong(void **state)
 {
     (void)state;
-    expect_why("", 0, IMAGE_UNKNOWN, "0 bytes without 'HdrS' at 0x202, a PVH note, or a Multiboot header: no kernel");
-    expect_why("text", 4, IMAGE_UNKNOWN, "no kernel");
+    expect_why("", 0, IMAGE_UNKNOWN, "it is empty");
+    expect_why("", 0, IMAGE_LINUX, "it is empty");
+    expect_why("text", 4, IMAGE_UNKNOWN,
+               "4 bytes without 'HdrS' at 0x202, a PVH note, or a Multiboot header: no kernel");
     expect_why("\x1f\x8b\x08", 3, IMAGE_UNKNOWN, "compressed with gzip: unpack it first");
     expect_why("\xfd\x37zXZ", 6, IMAGE_UNKNOWN, "xz");
     expect_why("\x28\xb5\x2f\xfd", 4, IMAGE_UNKNOWN, "zstd");
@@ -108,7 +110,7 @@ static struct image at(uint64_t gpa, uint64_t size)
 static bool place(struct image *kernel, uint64_t ram, struct image_module *modules, uint32_t count)
 {
     memset(why, 0, sizeof(why));
-    return image_place(kernel, ram, modules, count, why);
+    return image_place(kernel, ram, why) && image_place_modules(kernel, ram, modules, count, why);
 }
 
 static void places(void **state)
@@ -169,7 +171,7 @@ static void moves(void **state)
     moved = kernel;
     moved.lowest = 17 * MIB;
     assert_false(place(&moved, 16 * MIB, NULL, 0));
-    assert_non_null(strstr(why, "no room for the kernel"));
+    assert_non_null(strstr(why, "bytes between 0x1100000 and 0x1000000, the guest has 16M"));
     moved = kernel;
     moved.highest = MIB + 0x37fe; // one byte short
     assert_false(place(&moved, 16 * MIB, NULL, 0));

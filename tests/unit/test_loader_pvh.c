@@ -49,6 +49,7 @@ static void refuses(void **state)
     refused(pvh_parse, f, ELF_SIZE, 16, 2, 1, "type 1");
     refused(pvh_parse, f, ELF_SIZE, 18, 2, 183, "machine 183");
     refused(pvh_parse, f, ELF_SIZE, 54, 2, 55, "55 bytes each");
+    refused(pvh_parse, f, ELF_SIZE, 56, 2, 0, "no program headers");
     refused(pvh_parse, f, ELF_SIZE, 56, 2, 0xffff, "65535 program headers");
     refused(pvh_parse, f, ELF_SIZE, 32, 8, UINT64_MAX, "program headers are at 0xffffffffffffffff");
     refused(pvh_parse, f, ELF_SIZE, 64 + 8, 8, ELF_SIZE - 0xfff, "truncated");

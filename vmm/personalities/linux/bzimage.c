@@ -55,7 +55,7 @@ static bool refuse(char *why, const char *format, ...)
 static bool check_kind(const uint8_t *file, size_t size, char *why)
 {
     if (size < NEEDED_END)
-        return refuse(why, "it has %zu bytes, less than the header of a kernel", size);
+        return refuse(why, "truncated: %zu bytes, less than the header of a Linux kernel", size);
     if (field(file, BOOT_FLAG, 2) != BOOT_SIGNATURE)
         return refuse(why, "no boot sector signature (0xaa55) at 0x1fe: not a Linux bzImage");
     if (memcmp(file + MAGIC, "HdrS", 4) != 0)
@@ -98,9 +98,11 @@ bool bzimage_parse(const void *start, size_t size, struct bzimage *image, char *
         .cmdline_max = (uint32_t)field(file, CMDLINE_SIZE, 4),
         .relocatable = field(file, RELOCATABLE_KERNEL, 1) != 0,
     };
-    if (image->header_end < NEEDED_END || image->header_end > BZIMAGE_HEADER_MAX || image->header_end > size)
+    if (image->header_end < NEEDED_END || image->header_end > BZIMAGE_HEADER_MAX)
         return refuse(why, "its header ends at %#x, expected %#x to %#x", image->header_end, NEEDED_END,
                       BZIMAGE_HEADER_MAX);
+    if (image->header_end > size)
+        return refuse(why, "truncated: %zu bytes, its header ends at %#x", size, image->header_end);
     if (!check_entry(file, image, why))
         return false;
     // syssize counts started paragraphs, so up to 15 bytes fewer are whole, too.

@@ -35,10 +35,16 @@ static uint64_t round_up(uint64_t value, uint64_t alignment)
     return (value + alignment - 1) / alignment * alignment;
 }
 
+/// Bytes from where it stands on that nothing else may be in.
+static uint64_t needed(const struct bzimage *image)
+{
+    return image->needed > image->size ? image->needed : image->size;
+}
+
 /// Where it prefers to be, or at the lowest place where it fits.
 static bool place_kernel(const struct bzimage *image, struct layout *layout)
 {
-    uint64_t need = image->needed > image->size ? image->needed : image->size;
+    const uint64_t need = needed(image);
     layout->kernel = image->preferred;
     if (layout->kernel >= LAYOUT_HIGH && layout->kernel <= layout->ram && need <= layout->ram - layout->kernel)
         return true;
@@ -48,20 +54,23 @@ static bool place_kernel(const struct bzimage *image, struct layout *layout)
     return layout->kernel <= layout->ram && need <= layout->ram - layout->kernel;
 }
 
+static uint64_t initrd_end(const struct bzimage *image, const struct layout *layout)
+{
+    const bool limited = image->initrd_last != 0 && layout->ram > image->initrd_last + 1;
+    return limited ? image->initrd_last + 1 : layout->ram;
+}
+
 /// As high as possible, so that it is out of the way of the kernel's early allocations.
 static bool place_initrd(const struct bzimage *image, struct layout *layout)
 {
-    const uint64_t need = image->needed > image->size ? image->needed : image->size;
-    uint64_t end = layout->ram;
-    if (image->initrd_last != 0 && end > image->initrd_last + 1)
-        end = image->initrd_last + 1;
+    const uint64_t end = initrd_end(image, layout);
     layout->initrd = 0;
     if (layout->initrd_size == 0)
         return true;
     if (layout->initrd_size > end)
         return false;
     layout->initrd = (end - layout->initrd_size) / PAGE * PAGE;
-    return layout->initrd >= layout->kernel + need;
+    return layout->initrd >= layout->kernel + needed(image);
 }
 
 bool layout_make(const struct bzimage *image, uint64_t ram, uint64_t initrd_size, size_t cmdline_size,
@@ -71,15 +80,18 @@ bool layout_make(const struct bzimage *image, uint64_t ram, uint64_t initrd_size
     if (ram < LAYOUT_RAM_MIN || ram > LAYOUT_RAM_MAX)
         return refuse(why, "the guest would have %luM of memory, expected 32M to 3072M",
                       (unsigned long)(ram / MEGABYTE));
-    if (cmdline_size > image->cmdline_max || cmdline_size >= LAYOUT_CMDLINE_MAX)
-        return refuse(why, "the command line has %zu bytes, this kernel takes %u", cmdline_size, image->cmdline_max);
+    const uint32_t cmdline_max = image->cmdline_max < LAYOUT_CMDLINE_MAX ? image->cmdline_max : LAYOUT_CMDLINE_MAX - 1;
+    if (cmdline_size > cmdline_max)
+        return refuse(why, "the command line (args) has %zu bytes, the kernel takes %u", cmdline_size, cmdline_max);
     if (!place_kernel(image, layout))
-        return refuse(why, "the kernel needs %luM from %#lx on, the guest has %luM",
-                      (unsigned long)(image->needed / MEGABYTE + 1), (unsigned long)layout->kernel,
+        return refuse(why, "module 'kernel' needs %luM from %#lx on%s, the guest has %luM",
+                      (unsigned long)(round_up(needed(image), MEGABYTE) / MEGABYTE), (unsigned long)layout->kernel,
+                      image->relocatable ? "" : " and cannot be moved (relocatable_kernel is 0)",
                       (unsigned long)(ram / MEGABYTE));
     if (!place_initrd(image, layout))
-        return refuse(why, "no room for the initrd (%luK) above the kernel in %luM",
-                      (unsigned long)(initrd_size / 1024), (unsigned long)(ram / MEGABYTE));
+        return refuse(why, "no room for module 'initrd', %luK, between the kernel's end, %#lx, and %#lx",
+                      (unsigned long)(round_up(initrd_size, 1024) / 1024),
+                      (unsigned long)(layout->kernel + needed(image)), (unsigned long)initrd_end(image, layout));
     return true;
 }
 

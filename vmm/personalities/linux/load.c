@@ -111,7 +111,9 @@ static const char *load_image(const struct pv_module *kernel, uint64_t ram)
         image_refuse(why, "the guest would have %luM of memory, expected 4M to 3072M", (unsigned long)(ram >> 20));
         return blame(why);
     }
-    if (!image_place(&load->image, ram, load->modules, load->module_count, why))
+    if (!image_place(&load->image, ram, why))
+        return blame_file(why);
+    if (!image_place_modules(&load->image, ram, load->modules, load->module_count, why))
         return blame(why);
     const char *wrong = make_memory(ram);
     if (wrong != NULL)
@@ -163,6 +165,9 @@ const char *load_kernel(void)
     const uint64_t ram = pool > overhead ? (pool - overhead) & ~(uint64_t)(PV_LARGE_PAGE_SIZE - 1) : 0;
     if (kernel == NULL)
         return "no kernel: the configuration lacks 'module kernel FILE'";
+    const struct pv_module *initrd = machine_module("initrd");
+    if (initrd != NULL && initrd->size == 0)
+        return "the file of module 'initrd' is empty";
     machine.load.protocol =
         detect_and_parse(contents(kernel), kernel->size, machine.options.boot, &machine.load.image, why);
     if (machine.load.protocol == IMAGE_UNKNOWN)

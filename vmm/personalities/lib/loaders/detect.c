@@ -41,6 +41,10 @@ enum image_protocol detect_and_parse(const void *start, size_t size, enum image_
 {
     const uint8_t *file = start;
     bool found;
+    if (size == 0) {
+        image_refuse(why, "it is empty");
+        return IMAGE_UNKNOWN;
+    }
     if (wanted == IMAGE_LINUX || (wanted == IMAGE_UNKNOWN && is_linux(file, size)))
         return IMAGE_LINUX;
     char elf_why[IMAGE_WHY] = "";

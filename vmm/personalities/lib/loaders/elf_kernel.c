@@ -81,7 +81,9 @@ static bool check_header(const uint8_t *file, size_t size, const struct layout *
     const uint64_t table = image_field(file, (*layout)->table, (*layout)->word);
     const uint64_t entry_size = image_field(file, (*layout)->entry_size, 2),
                    count = image_field(file, (*layout)->count, 2);
-    if (count != 0 && entry_size < (*layout)->program)
+    if (count == 0)
+        return image_refuse(why, "it has no program headers");
+    if (entry_size < (*layout)->program)
         return image_refuse(why, "its program headers have %lu bytes each, expected %u", (unsigned long)entry_size,
                             (*layout)->program);
     if (table > size || count * entry_size > size - table)

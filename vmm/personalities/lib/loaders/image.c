@@ -115,7 +115,7 @@ static void move(struct image *image, uint64_t to)
 }
 
 /// Where it was linked, or, if it lets itself be moved, at the end of the range that it prefers.
-static bool place_kernel(struct image *image, uint64_t ram, char *why)
+bool image_place(struct image *image, uint64_t ram, char *why)
 {
     const uint64_t start = image_start(image), size = image_end(image) - start;
     const uint64_t lowest = image->relocatable && image->lowest > IMAGE_LOWEST ? image->lowest : IMAGE_LOWEST;
@@ -126,20 +126,19 @@ static bool place_kernel(struct image *image, uint64_t ram, char *why)
     if (!image->relocatable && start < IMAGE_LOWEST)
         return image_refuse(why, "it wants to be loaded at %#lx, below 1M", (unsigned long)start);
     if (!image->relocatable || size > end)
-        return image_refuse(why, "the kernel needs memory from %#lx to %#lx, the guest has %luM", (unsigned long)start,
+        return image_refuse(why, "it needs memory from %#lx to %#lx, the guest has %luM", (unsigned long)start,
                             (unsigned long)(start + size), (unsigned long)(ram >> 20));
     const uint64_t to = image->prefers_high ? (end - size) / alignment * alignment : round_up(lowest, alignment);
     if (!fits(to, size, lowest, end))
-        return image_refuse(why, "no room for the kernel, %#lx bytes between %#lx and %#lx, in %luM",
-                            (unsigned long)size, (unsigned long)lowest, (unsigned long)end, (unsigned long)(ram >> 20));
+        return image_refuse(why, "it needs %#lx bytes between %#lx and %#lx, the guest has %luM", (unsigned long)size,
+                            (unsigned long)lowest, (unsigned long)end, (unsigned long)(ram >> 20));
     move(image, to);
     return true;
 }
 
-bool image_place(struct image *image, uint64_t ram, struct image_module *modules, uint32_t count, char *why)
+bool image_place_modules(const struct image *image, uint64_t ram, struct image_module *modules, uint32_t count,
+                         char *why)
 {
-    if (!place_kernel(image, ram, why))
-        return false;
     // A kernel that stands at the end has its modules before it.
     uint64_t total = 0;
     for (uint32_t i = 0; i < count; i++) {

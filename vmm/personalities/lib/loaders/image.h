@@ -80,9 +80,13 @@ bool image_add_segment(struct image *image, const struct image_segment *segment,
 /// Whether the entry point is in a segment and there is one.
 bool image_check_entry(const struct image *image, char *why);
 
-/// Finds places in `ram` bytes from address 0 on: moves a relocatable image that does not fit where it was linked, and gives
-/// modules of these sizes places behind the kernel, each on a page of its own. False: why says what does not fit.
-bool image_place(struct image *image, uint64_t ram, struct image_module *modules, uint32_t count, char *why);
+/// Finds a place in `ram` bytes from address 0 on: moves a relocatable image that does not fit where it was linked. False: why
+/// says of the image what does not fit.
+bool image_place(struct image *image, uint64_t ram, char *why);
+
+/// Gives modules of these sizes places behind the image, or before it, each on a page of its own. False: why names the module.
+bool image_place_modules(const struct image *image, uint64_t ram, struct image_module *modules, uint32_t count,
+                         char *why);
 
 /// The first address of the image, and the first one behind it.
 uint64_t image_start(const struct image *image);
