@@ -10,6 +10,7 @@
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/personality.h"
+#include "vmm/replay.h"
 
 enum {
     LOG_SIZE = 65536,
@@ -26,6 +27,8 @@ static char log_buffer[LOG_SIZE];
 static struct console *home;                // the monitor's
 static struct console *focus;               // home, or the attached one
 static struct console *attach_next;         // gets the focus when all that the present one said is on its way
+static struct replay replay;                // of the attached one's output
+static uint64_t replay_until;               // up to this position it is old
 static struct console *turn = &log_console; // whose line is shown next
 static bool have_uart, interrupts_on, started, seized;
 static bool at_prompt;            // home's reader waits: its line may be disturbed
@@ -170,12 +173,28 @@ static bool stage_background(void)
     return false;
 }
 
+/// A byte of the focused console: of what it said before it got the focus, only what asks the terminal nothing.
+static void stage_focused(char c, uint64_t position)
+{
+    char passing[REPLAY_HELD + 1] = {c};
+    size_t size = 1;
+    if (position < replay_until) {
+        size = replay_byte(&replay, c, passing);
+    } else if (position == replay_until) {
+        size = replay_end(&replay, passing);
+        passing[size++] = c;
+    }
+    for (size_t i = 0; i < size; i++) {
+        (focus->raw ? stage_raw : stage_byte)(passing[i]);
+    }
+}
+
 static bool stage_focus(void)
 {
     char chunk[FOCUS_CHUNK];
     size_t size = focus ? pv_ring_read(&focus->out, chunk, sizeof(chunk)) : 0;
     for (size_t i = 0; i < size; i++) {
-        (focus->raw ? stage_raw : stage_byte)(chunk[i]);
+        stage_focused(chunk[i], focus->out.tail - size + i);
     }
     if (focus && focus->wants_room && pv_ring_room(&focus->out) >= PV_CONSOLE_SIZE / 2) {
         focus->wants_room = false;
@@ -190,8 +209,10 @@ static bool switch_focus(void)
     focus = attach_next;
     attach_next = NULL;
     if (focus != home) {
-        uint64_t replay = focus->out.head > REPLAY ? focus->out.head - REPLAY : 0;
-        focus->out.tail = replay < focus->out.tail ? replay : focus->out.tail;
+        uint64_t start = focus->out.head > REPLAY ? focus->out.head - REPLAY : 0;
+        focus->out.tail = start < focus->out.tail ? start : focus->out.tail;
+        replay = (struct replay){0};
+        replay_until = focus->out.head;
     }
     return stage_focus();
 }
@@ -315,7 +336,8 @@ static void receive(void)
         }
         if (c == KEY_DETACH && focus != home) {
             focus = home;
-            stage_text("\r\n");
+            replay_until = 0;
+            stage_byte('\n');
             note(home, PV_EVENT_CONSOLE_REDRAW);
             continue;
         }

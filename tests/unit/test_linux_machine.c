@@ -281,7 +281,7 @@ static void test_multiboot(void **state)
         assert_int_equal(s->segment[i].access, i == PV_CS ? 0xc09b : 0xc093);
     }
     machine.options.boot = IMAGE_LINUX;
-    assert_non_null(strstr(machine_await_reset(0), "'kernel': it has 256 bytes, less than the header"));
+    assert_non_null(strstr(machine_await_reset(0), "'kernel': truncated: 256 bytes, less than the header"));
     machine.options.boot = IMAGE_UNKNOWN;
     info.modules[0].address = (uintptr_t)kernel;
     info.modules[0].size = sizeof(kernel);

@@ -89,12 +89,12 @@ enum pv_vcpu_syscall {
     /// Errors: as of PV_SYS_VMCS_READ.
     PV_SYS_VMCS_WRITE = 19,
     /// (vcpu, struct pv_cpuid_entry *, count): 0. What CPUID answers without leaving the multiplexer, in place of what
-    /// was set before. Leaves not in the table are delivered.
+    /// was set before. Leaves not in the table are delivered. Of several entries that fit, the first one answers.
     /// Errors: PV_ERR_INVALID: more than PV_MAX_CPUID; PV_ERR_FAULT: the entries cannot be read; PV_ERR_QUOTA: no
     /// kernel memory for the table; PV_ERR_STATE: the vcpu is another agent's; PV_ERR_NOT_FOUND: no such vcpu.
     PV_SYS_VCPU_CPUID = 20,
     /// (vcpu, struct pv_msr_entry *, count): 0. MSRs that RDMSR reads from here. Reads of others, and all writes, are
-    /// delivered (unless granted).
+    /// delivered (unless granted). Of several entries for an MSR, the last one counts.
     /// Errors: PV_ERR_INVALID: more than PV_MAX_MSRS; the others as of PV_SYS_VCPU_CPUID.
     PV_SYS_VCPU_MSRS = 21,
     /// (vcpu, first, count, enum pv_grant): 0. Lets the guest use MSRs without exits: only what the configuration
