@@ -4,7 +4,8 @@
 #   make unit     the cmocka programs            make fuzz     a short run of every fuzzer (FUZZ_SECONDS each)
 #   make lint     format, cppcheck, clang, ABI   make system   boots images in emulators
 #
-# A test program says in its first lines what it is linked with: '// links: vmm/elf.c vmm/lib/*.c'. Several such lines add up.
+# A test program says in its first lines what it is linked with: '// links: vmm/elf.c vmm/lib/*.c'. Several such lines add up. So do those of
+# the helpers in tests/unit that it is linked with.
 FUZZ_SECONDS ?= 10
 FUZZCC ?= clang
 CLANG_FORMAT ?= clang-format-19
@@ -14,7 +15,8 @@ libraries = $(patsubst %,-l%,$(shell sed -n 's|^// library:||p' $(1)))
 # '// stand-ins: tests/machine' compiles it all with that folder's headers in place of those with inline assembly: objects of their own.
 # $(1): the program's source, $(2): obj's folder.
 objects = $(2)/$(if $(shell grep '^// stand-ins: tests/machine$$' $(1)),machine,obj)
-links = $(patsubst %,$(call objects,$(1),$(2))/%.o,$(1) $(wildcard $(shell sed -n 's|^// links:||p' $(1))))
+named = $(wildcard $(if $(1),$(shell sed -n 's|^// links:||p' $(1))))
+links = $(patsubst %,$(call objects,$(1),$(2))/%.o,$(sort $(1) $(call named,$(1)) $(call named,$(filter tests/unit/%,$(call named,$(1))))))
 
 # POLYVISOR_HOST leaves the C library's own functions to the C library.
 HOST := -std=c17 -g $(WARNINGS) -DPOLYVISOR_HOST -I. -Ivmm/include -Ivmm/personalities/lib

@@ -24,8 +24,17 @@ static int64_t read_input(char *buffer, size_t size)
     return (int64_t)got;
 }
 
-static int64_t pass_deadline(void)
+/// Time is a number, which goes on by waiting, and a little by looking at it.
+static uint64_t now;
+
+uint64_t pv_tsc(void)
 {
+    return now += 1000;
+}
+
+static int64_t pass_deadline(uint64_t deadline)
+{
+    now = deadline > now ? deadline : now;
     if (fake.second != NULL)
         fake.second();
     return PV_ERR_TIMEOUT;
@@ -36,7 +45,7 @@ static int64_t wait_for_event(uint64_t mask, uint64_t deadline)
     while (deadline != 0 && *fake.typed == PAUSE[0])
         fake.typed++;
     if (mask == 0 && deadline != PV_NO_DEADLINE)
-        return pass_deadline();
+        return pass_deadline(deadline);
     if (*fake.typed == REDRAW[0] && mask & PV_EVENT_CONSOLE_REDRAW) {
         fake.typed++;
         return PV_EVENT_CONSOLE_REDRAW;
@@ -45,7 +54,7 @@ static int64_t wait_for_event(uint64_t mask, uint64_t deadline)
         return PV_ERR_TIMEOUT;
     if (*fake.typed == SECOND[0] && deadline != PV_NO_DEADLINE) {
         fake.typed++;
-        return pass_deadline();
+        return pass_deadline(deadline);
     }
     if (*fake.typed == '\0' || is_marker(*fake.typed) || !(mask & PV_EVENT_CONSOLE_INPUT))
         return PV_ERR_STATE; // nothing will ever come: the program ends here

@@ -1,29 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shell's commands about guests and time, against a multiplexer that is only pretended.
-// links: tests/unit/fake_multiplexer.c tests/unit/shell_session.c vmm/personalities/monitor/banner.c
-// links: vmm/personalities/monitor/cmd_agents.c
-// links: vmm/personalities/monitor/cmd_console.c vmm/personalities/monitor/cmd_control.c
-// links: vmm/personalities/monitor/cmd_cores.c vmm/personalities/monitor/cmd_cpu.c
-// links: vmm/personalities/monitor/cmd_devices.c
-// links: vmm/personalities/monitor/cmd_exits.c vmm/personalities/monitor/cmd_help.c vmm/personalities/monitor/cmd_log.c
-// links: vmm/personalities/monitor/cmd_machine.c vmm/personalities/monitor/cmd_mem.c
-// links: vmm/personalities/monitor/cmd_msr.c vmm/personalities/monitor/cmd_net.c
-// links: vmm/personalities/monitor/cmd_peek.c vmm/personalities/monitor/cmd_power.c
-// links: vmm/personalities/monitor/cmd_ps.c vmm/personalities/monitor/cmd_sched.c vmm/personalities/monitor/cmd_top.c
-// links: vmm/personalities/monitor/cmd_trace.c vmm/personalities/monitor/trace_dump.c
-// links: vmm/personalities/monitor/trace_lines.c vmm/personalities/monitor/cmd_vcpus.c vmm/personalities/monitor/cmd_vmcs.c vmm/personalities/monitor/command.c
-// links: vmm/personalities/monitor/commands.c vmm/personalities/monitor/json.c vmm/personalities/monitor/line.c
-// links: vmm/personalities/monitor/line_keys.c vmm/personalities/monitor/msr_names.c vmm/personalities/monitor/out.c
-// links: vmm/personalities/monitor/pager.c vmm/personalities/monitor/parse.c vmm/personalities/monitor/processor.c
-// links: vmm/personalities/monitor/query.c vmm/personalities/monitor/shell.c vmm/personalities/monitor/terminal.c
-// links: vmm/personalities/monitor/text.c vmm/personalities/monitor/top.c vmm/personalities/monitor/vmcs_flags.c
-// links: vmm/personalities/monitor/vmcs_qualification.c vmm/personalities/monitor/vmcs_snapshot.c
-// links: vmm/personalities/monitor/vmcs_words.c vmm/personalities/monitor/vmx_bits.c
-// links: vmm/personalities/monitor/vmx_caps.c vmm/personalities/monitor/vmx_report.c
-// links: vmm/personalities/monitor/weaknesses.c arch/x86/vmx/vmcs_fields.c arch/x86/vmx/vmcs_names.c
-// links: vmm/personalities/lib/console.c vmm/personalities/lib/error.c vmm/personalities/lib/number.c vmm/lib/format.c
-// links: vmm/lib/string.c
-// links: vmm/personalities/monitor/cmd_gdb.c vmm/personalities/monitor/gdb_*.c
+// links: tests/unit/shell_session.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// The linux personality with a guest that is only pretended: which interrupt it gets when.
+// links: tests/unit/linux_machine.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "linux_machine.h"
+
+static bool in_service(uint8_t vector)
+{
+    return (lapic->in_service[vector / 32] >> vector % 32 & 1) != 0;
+}
+
+enum { PAGE_IRR = 0x200 / 4, PAGE_ISR = 0x100 / 4 };
+
+/// The processor of a guest whose local APIC is a page: it delivers 0x61, has its end exit, and sees a command that the guest gives.
+static int64_t by_page(unsigned at)
+{
+    uint32_t *page = machine.cpus[0].virtual_apic.registers;
+    const uint32_t word = 3, bit = UINT32_C(1) << 1; // of 0x61
+    switch (at) {
+    case 0:
+        assert_int_equal(s->inject, 0); // not by the slot
+        assert_int_equal(s->apic_status, 0x61);
+        assert_true(s->dirty & PV_GROUP_APIC);
+        assert_int_equal(page[PAGE_IRR + 4 * word], bit);
+        page[PAGE_IRR + 4 * word] = 0;
+        page[PAGE_ISR + 4 * word] = bit;
+        send_interrupt(0x52); // from elsewhere, meanwhile
+        return PV_RUN_KICKED;
+    case 1:
+        assert_int_equal(s->apic_status, 0x52 | 0x61 << 8);
+        page[PAGE_ISR + 4 * word] = 0;
+        s->exit_qualification = 0x61;
+        return exit_with(PV_EXIT_VIRTUALIZED_EOI);
+    case 2:
+        assert_int_equal(s->apic_status, 0x52);
+        assert_int_equal(s->rip, CODE); // the instruction was complete
+        page[0x310 / 4] = 0;
+        page[0x300 / 4] = 0x4000 | 0x71; // to itself
+        s->exit_qualification = 0x300;
+        return exit_with(PV_EXIT_APIC_WRITE);
+    default:
+        assert_int_equal(s->apic_status, 0x71);
+        assert_int_equal(s->rip, CODE);
+        return end_machine();
+    }
+}
+
+static void test_virtual_apic(void **state)
+{
+    has_apic = true;
+    virtual_apic_plan(OPTIONS_APIC_DELIVERY);
+    reset_machine(state);
+    assert_int_equal(features, PV_APIC_TPR | PV_APIC_ACCESSES | PV_APIC_REGISTERS | PV_APIC_INTERRUPTS);
+    lapic_virtual_wire(lapic);
+    send_interrupt(0x61);
+    run(by_page);
+    assert_int_equal(runs, 4);
+    lapic_write_msr(lapic, LAPIC_MSR_BASE, lapic->base | 1 << 10, 0); // x2APIC
+    machine.phase = PHASE_RUNNING;
+    runs = 3;
+    run(by_page);
+    assert_int_equal(features, PV_APIC_TPR | PV_APIC_X2APIC | PV_APIC_REGISTERS | PV_APIC_INTERRUPTS);
+    has_apic = false;
+    virtual_apic_plan(OPTIONS_APIC_SOFTWARE);
+    reset_machine(state);
+}
+
+/// What is offered but not taken may be replaced by something more important, and is not lost.
+static int64_t not_taken(unsigned at)
+{
+    switch (at) {
+    case 0:
+        assert_int_equal(s->inject, VALID | 0x50);
+        send_interrupt(0x70);
+        return PV_RUN_KICKED; // interrupts were off
+    case 1:
+        assert_false(in_service(0x50));
+        assert_int_equal(s->inject, VALID | 0x70);
+        s->inject = 0; // taken
+        return PV_RUN_KICKED;
+    case 2:
+        assert_true(in_service(0x70));
+        assert_int_equal(s->inject, 0);
+        return wrmsr(0x80b, 0);
+    default:
+        assert_int_equal(s->inject, VALID | 0x50);
+        return end_machine();
+    }
+}
+
+static void test_not_taken(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    send_interrupt(0x50);
+    run(not_taken);
+    assert_int_equal(runs, 4);
+}
+
+/// A fault of the guest's needs the slot that an interrupt stands in.
+static int64_t fault(unsigned at)
+{
+    if (at == 0) {
+        assert_int_equal(s->inject, VALID | 0x50);
+        s->gpr[PV_RCX] = 0x12345678;
+        return exit_with(EXIT_RDMSR);
+    }
+    if (at == 1) {
+        assert_int_equal(s->inject, VALID | 3 << 8 | 1 << 11 | 13); // #GP(0)
+        assert_int_equal(s->rip, CODE);
+        s->inject = 0;
+        return PV_RUN_KICKED;
+    }
+    assert_int_equal(s->inject, VALID | 0x50);
+    return end_machine();
+}
+
+static void test_fault_goes_first(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    send_interrupt(0x50);
+    run(fault);
+    assert_int_equal(runs, 3);
+}
+
+static int64_t take_all(unsigned at)
+{
+    static const uint32_t expected[] = {2 << 8 | 2, 0x34, 0x50, 0}; // NMI, PIC, local APIC
+    assert_int_equal(s->inject & ~VALID, expected[at]);
+    s->inject = 0;
+    return at < 3 ? PV_RUN_KICKED : end_machine();
+}
+
+static void test_sources(void **state)
+{
+    (void)state;
+    static const uint8_t icws[] = {0x11, 0x30, 0x04, 0x01};
+    for (unsigned i = 0; i < 4; i++)
+        pic_write(&machine.pic, i == 0 ? 0x20 : 0x21, icws[i]);
+    lapic->nmi = true;
+    send_interrupt(0x50);
+    uart_write(&machine.uart, 4, 8);
+    uart_write(&machine.uart, 1, 2); // the transmitter's interrupt: input 4
+    run(take_all);
+    assert_int_equal(runs, 4);
+    assert_int_equal(machine.pic.chip[0].in_service, 0x10);
+}
+
+static int64_t halt_until_timer(unsigned at)
+{
+    switch (at) {
+    case 0:
+        return wrmsr(0x832, 0x40031); // LVT timer: TSC deadline
+    case 1:
+        return wrmsr(0x6e0, pv_tsc() + 2000000);
+    case 2:
+        return exit_with(12); // HLT
+    default:
+        assert_int_equal(waits, 1);
+        assert_int_equal(s->inject, VALID | 0x31);
+        return end_machine();
+    }
+}
+
+static void test_halt(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    run(halt_until_timer);
+    assert_int_equal(runs, 4);
+}
+
+static int64_t halt_deaf(unsigned at)
+{
+    assert_int_equal(at, 0);
+    s->rflags = 2;
+    return exit_with(12);
+}
+
+/// With interrupts off and no NMI, nothing wakes it, and nothing is polled.
+static void test_halt_for_ever(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    send_interrupt(0x50);
+    run(halt_deaf);
+    assert_int_equal(runs, 1);
+    assert_true(waited_until == DEV_NEVER);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(name, reset_machine)
+    const struct CMUnitTest tests[] = {
+        T(test_virtual_apic), T(test_not_taken), T(test_fault_goes_first),
+        T(test_sources),      T(test_halt),      T(test_halt_for_ever),
+    };
+    return cmocka_run_group_tests(tests, make_machine, NULL);
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The linux personality with a guest that is only pretended: two processors, of two agents or of one.
+// links: tests/unit/linux_machine.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "linux_machine.h"
+
+/* ---- the second processor ---- */
+
+static int64_t started(unsigned at)
+{
+    assert_int_equal(machine.agents[1].place, AGENT_IN_GUEST);
+    lapic_write(lapic, 0x300, 0x4400, 0); // an NMI, while it is in its guest
+    assert_int_equal(signals, 2);
+
+    const struct pv_vcpu_state *other = machine.cpus[1].vcpu.state;
+    assert_int_equal(at, 0);
+    assert_int_equal(other->segment[PV_CS].base, 0x99000);
+    assert_int_equal(other->segment[PV_CS].selector, 0x9900);
+    assert_int_equal(other->rip, 0);
+    assert_int_equal(other->cr0 & 1, 0);
+    return end_machine();
+}
+
+static void test_start_up(void **state)
+{
+    (void)state;
+    struct lapic *other = &machine.cpus[1].lapic;
+    machine_lock();
+    machine.agents[1].place = AGENT_WAITING;
+    lapic_write(lapic, 0x310, 1 << 24, 0);
+    lapic_write(lapic, 0x300, 0xc500, 0); // INIT
+    assert_true(other->init);
+    assert_int_equal(signals, 1);
+    machine.agents[1].place = AGENT_AT_WORK;
+    lapic_write(lapic, 0x300, 0x4699, 0); // start-up
+    assert_int_equal(signals, 1);
+    machine_unlock();
+    script = started;
+    agent_loop(1);
+    assert_int_equal(runs, 1);
+    assert_false(other->waits_for_startup);
+}
+
+/* ---- an agent with two processors ---- */
+
+enum { TURN = 1000000 }; ///< ticks: a millisecond
+
+/// Both want to run: each has the agent for a turn, also if an exit interrupts it.
+static int64_t take_turns(unsigned at)
+{
+    assert_int_equal(ran, machine.cpus[at / 2 % 2].vcpu.id);
+    assert_true(run_deadline <= pv_tsc() + TURN);
+    if (at == 7)
+        return end_machine();
+    if (at % 2 == 0)
+        return exit_with(54); // WBINVD, early in the turn
+    return run_out();
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    machine.agent_count = 1;
+    machine.cpus[1].lapic.waits_for_startup = false;
+    script = take_turns;
+    agent_loop(0);
+    assert_int_equal(runs, 8);
+    assert_int_equal(waits, 0);
+}
+
+/// The second one halts: the first one runs on without turns, and is interrupted for the second one's interrupt.
+static int64_t interrupt_the_other(unsigned at)
+{
+    if (at < 2)
+        return at == 0 ? run_out() : exit_with(12); // HLT, of the second one
+    if (at == 2) {
+        assert_int_equal(ran, machine.cpus[0].vcpu.id);
+        assert_true(run_deadline > pv_tsc() + TURN);
+        assert_int_equal(signals, 0);
+        lapic_raise(&machine.cpus[1].lapic, 0x80, false);
+        machine_wake(1);
+        assert_int_equal(signals, 1);
+        return PV_RUN_KICKED;
+    }
+    assert_int_equal(ran, machine.cpus[1].vcpu.id);
+    assert_int_equal(machine.cpus[1].vcpu.state->inject & 0xff, 0x80);
+    return end_machine();
+}
+
+static void test_wakes_the_other(void **state)
+{
+    (void)state;
+    machine.agent_count = 1;
+    struct pv_vcpu_state *other = machine.cpus[1].vcpu.state;
+    machine.cpus[1].lapic.waits_for_startup = false;
+    lapic_virtual_wire(&machine.cpus[1].lapic);
+    other->rflags = RFLAGS_IF | 2;
+    other->valid = PV_GROUP_ALL;
+    script = interrupt_the_other;
+    s = machine.cpus[0].vcpu.state;
+    agent_loop(0);
+    assert_int_equal(runs, 4);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(name, reset_machine)
+    const struct CMUnitTest tests[] = {
+        T(test_start_up),
+        T(test_turns),
+        T(test_wakes_the_other),
+    };
+    return cmocka_run_group_tests(tests, make_machine, NULL);
+}
