@@ -362,7 +362,6 @@ class Machine:
 
     def _bochs_config(self, port, gdb_port=None):
         lines = [
-            "display_library: term",    # the only one in Debian that works without a display
             f"log: {LOG}",
             "panic: action=fatal", "error: action=report", "info: action=ignore", "debug: action=ignore",
             f"memory: guest={self.mem}, host={min(self.mem, BOCHS_HOST_MIB)}",
@@ -373,7 +372,6 @@ class Machine:
             "clock: sync=none",         # repeatable: time is what was executed
             "vgaromimage: file=$BXSHARE/VGABIOS-lgpl-latest",
             "vga: extension=none",      # Bochs panics in the graphics modes that GRUB would choose
-            "sound: driver=dummy",
             f"com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}",
             f"boot: {'cdrom' if self.iso else 'disk'}",
         ]

@@ -41,9 +41,13 @@ private_apt_cache() {
     apt-cache "${options[@]}" "$@" 2>/dev/null
 }
 
+# Of the mirror $1; with a second argument, deb-src, those of source packages too.
 read_lists() {
+    local type
     say "reading the package lists of $release ($1)"
-    printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$1" "$release" >"$work/sources.list"
+    for type in deb ${2:-}; do
+        printf '%s [signed-by=%s] %s %s main\n' "$type" "$keyring" "$1" "$release"
+    done >"$work/sources.list"
     private_apt update
 }
 

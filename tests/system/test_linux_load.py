@@ -99,15 +99,7 @@ def run_load(boot, guest_files, cores, polyvisor, parts=(), slices=""):
 @pytest.mark.linux
 @pytest.mark.timeout(2400)
 def test_two_guests_on_two_cores(boot, guest_files):  # noqa: F811
-    """Without a fork storm: with several processors Bochs damages a guest at a page fault now and then (docs/linux.md), more often
-    than not in a run as long as this. Then it is done once more, with other slices, since the same would happen again."""
-    try:
-        run_load(boot, guest_files, 2, "", CALM)
-    except (AssertionError, pexpect.ExceptionPexpect):
-        if not any(FLAW.search(line) for line in boot.last.transcript()):
-            raise
-        warnings.warn(f"Bochs' flaw with several processors ('{FLAW.pattern}'): once more")
-        run_load(boot, guest_files, 2, "", CALM, "slice 700us\n")
+    run_load(boot, guest_files, 2, "")
 
 
 @pytest.mark.linux
