@@ -180,8 +180,8 @@ void vcpu_finish_run(struct agent *agent, int64_t result)
     }
 }
 
-/// Messages are not to depend on the guest: Bochs takes no interrupt out of one that was entered with IF=0. False: somebody else is
-/// current now, or the run has ended.
+/// A message that has come just now is not to wait until the guest has been entered and left again. False: somebody else is current
+/// now, or the run has ended.
 static bool goes_on_after_messages(struct agent *agent)
 {
     if (message_waits()) {

@@ -3,6 +3,7 @@
 Tests that share a machine are marked with an xdist_group, so that one process runs them all.
 """
 import os
+import subprocess
 import sys
 
 import pytest
@@ -68,6 +69,14 @@ def _boots(tmp_path, name):
         yield boots
     finally:
         boots.close()
+
+
+@pytest.fixture(scope="session")
+def corrected_bochs():
+    """For tests that meet flaws of Debian's Bochs (docs/building.md)."""
+    result = subprocess.run([images.ROOT / "tools/bochs", "--corrected"], stdin=subprocess.DEVNULL, check=False)
+    if result.returncode != 0:
+        pytest.skip("Bochs is Debian's own, without the corrections of tools/bochs-corrections")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,11 +26,12 @@ def test_states_are_entered_or_refused_with_a_reason(boot, model, seed):
     shell.power_off()
 
 
-def test_faults_in_pieces(boot):
-    """A guest that does nothing but fault, run in pieces: every fault comes to its handler once. On one core, because with
-    several Bochs saves a wrong RIP when a guest exits directly behind an exception (docs/linux.md)."""
-    config = MONITOR + personality("faults", memory="8M")
-    shell = boot.grub(config, ["monitor.elf", "faults.elf"], emu="bochs", cores=1)
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.usefixtures("corrected_bochs")
+def test_faults_in_pieces(boot, cores):
+    """A guest that does nothing but fault, run in pieces: every fault comes to its handler once."""
+    config = MONITOR + personality("faults", memory="8M", cores="0")
+    shell = boot.grub(config, ["monitor.elf", "faults.elf"], emu="bochs", cores=cores)
     record = shell.wait_for_state("faults", "exited", "faulted")
     text = shell.json("console faults")["text"]
     assert record["exit_code"] == 0, text

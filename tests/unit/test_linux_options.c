@@ -44,11 +44,13 @@ static void test_devices(void **state)
     assert_true(options_parse("polyvisor.console=virtio", &options, why));
     assert_true(options.console && !options.entropy);
     assert_true(options_parse("x polyvisor.entropy=timing", &options, why));
-    assert_true(!options.console && options.entropy && options.apic == OPTIONS_APIC_SOFTWARE);
+    assert_true(!options.console && options.entropy && options.apic == OPTIONS_APIC_DELIVERY);
     assert_true(options_parse("polyvisor.apicv=delivery", &options, why));
     assert_int_equal(options.apic, OPTIONS_APIC_DELIVERY);
     assert_true(options_parse("polyvisor.apicv=registers", &options, why));
     assert_int_equal(options.apic, OPTIONS_APIC_REGISTERS);
+    assert_true(options_parse("polyvisor.apicv=off", &options, why));
+    assert_int_equal(options.apic, OPTIONS_APIC_SOFTWARE);
 }
 
 static void test_processors(void **state)
@@ -104,7 +106,7 @@ static void test_wrong(void **state)
         {"polyvisor.boot=", "args: found 'polyvisor.boot=', expected linux, pvh, multiboot2 or multiboot1"},
         {"polyvisor.boot=multiboot", "args: found 'polyvisor.boot=multiboot', expected linux, pvh"},
         {"polyvisor.boot=unknown", "args: found 'polyvisor.boot=unknown', expected linux, pvh"},
-        {"polyvisor.apicv=on", "args: found 'polyvisor.apicv=on', expected registers or delivery"},
+        {"polyvisor.apicv=on", "args: found 'polyvisor.apicv=on', expected delivery, registers or off"},
         {"polyvisor.entropy=rdrand", "args: found 'polyvisor.entropy=rdrand', expected timing"},
         {"polyvisor.0123456789012345678901234567890123456789012345", "args: found 'polyvisor.01234567890123456789"},
     };

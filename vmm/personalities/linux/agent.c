@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-enum { TURNS_PER_SECOND = 1000, LEAST_RUNS_PER_SECOND = 50000, LONGEST_RUNS_PER_SECOND = 50 };
+enum { TURNS_PER_SECOND = 1000, LEAST_RUNS_PER_SECOND = 50000 };
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -122,8 +122,6 @@ void agent_loop(uint32_t number)
             console_flush(&machine.console);
         uint64_t end = earlier(wishes.deadline, take_turn(&machine.agents[number], &wishes, now));
         end = earlier(end, machine.console.flush_at);
-        // Bochs holds an interrupt back while the guest has them off, and then damages it at its next exception (docs/linux.md).
-        end = earlier(end, now + machine.info->tsc_hz / LONGEST_RUNS_PER_SECOND);
         end = number == 0 ? earlier(end, machine.poll_at) : end;
         cpu_run(wishes.next, not_too_soon(end, now));
     }

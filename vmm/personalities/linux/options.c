@@ -46,6 +46,19 @@ static bool is(const char *text, size_t length, const char *expected)
     return length == strlen(expected) && strncmp(text, expected, length) == 0;
 }
 
+static bool parse_apic(const char *text, size_t length, enum options_apic *apic)
+{
+    static const char *const names[] = {[OPTIONS_APIC_SOFTWARE] = "off",
+                                        [OPTIONS_APIC_REGISTERS] = "registers",
+                                        [OPTIONS_APIC_DELIVERY] = "delivery"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (is(text, length, names[i])) {
+            *apic = (enum options_apic)i;
+            return true;
+        }
+    return false;
+}
+
 /// How the kernel shall be booted.
 static bool parse_protocol(const char *text, size_t length, enum image_protocol *protocol)
 {
@@ -78,17 +91,15 @@ static const char *take(const char *word, size_t length, struct options *options
     if (has_key(word, length, "boot=", &at))
         return parse_protocol(word + at, length - at, &options->boot) ? NULL : "linux, pvh, multiboot2 or multiboot1";
     if (has_key(word, length, "apicv=", &at)) {
-        const bool registers = is(word + at, length - at, "registers");
-        options->apic = registers ? OPTIONS_APIC_REGISTERS : OPTIONS_APIC_DELIVERY;
-        return registers || is(word + at, length - at, "delivery") ? NULL : "registers or delivery";
+        return parse_apic(word + at, length - at, &options->apic) ? NULL : "delivery, registers or off";
     }
     return "polyvisor.overlay=SIZE, polyvisor.console=virtio, polyvisor.entropy=timing, polyvisor.x2apic=off, "
-           "polyvisor.apicv=registers, polyvisor.cpus=NUMBER or polyvisor.boot=PROTOCOL";
+           "polyvisor.apicv=off, polyvisor.cpus=NUMBER or polyvisor.boot=PROTOCOL";
 }
 
 bool options_parse(const char *args, struct options *options, char *why)
 {
-    *options = (struct options){.overlay = OPTIONS_DEFAULT};
+    *options = (struct options){.overlay = OPTIONS_DEFAULT, .apic = OPTIONS_APIC_DELIVERY};
     for (const char *at = args; *at != '\0';) {
         size_t length = 0;
         while (at[length] != '\0' && at[length] != ' ')

@@ -22,7 +22,7 @@ struct options {
     bool entropy;             ///< an entropy device, with random bytes from points of time
     bool no_x2apic;           ///< local APICs have xAPIC mode only
     uint32_t cpus;            ///< processors; 0: as many as agents
-    enum options_apic apic;   ///< without the word the model alone
+    enum options_apic apic;   ///< at most; without the word all that the processor has
     enum image_protocol boot; ///< IMAGE_UNKNOWN: what the kernel's file is decides
 };
 #define OPTIONS_DEFAULT UINT64_MAX

@@ -44,11 +44,21 @@ static int64_t turn_on(struct cpu *cpu, uint32_t features)
     return PV_OK;
 }
 
-/// Whether the processor has both ways; then the APIC-access page is put where local APICs are.
+/// Whether the processor has that in both modes of a local APIC.
+static int64_t try(struct cpu *cpu, uint32_t features)
+{
+    const int64_t result = turn_on(cpu, features | PV_APIC_X2APIC);
+    return result < 0 ? result : turn_on(cpu, features | PV_APIC_ACCESSES);
+}
+
+/// What the processor has of what is wanted; then the APIC-access page is put where local APICs are.
 static int64_t look(struct cpu *cpu)
 {
-    int64_t result = turn_on(cpu, machine.apic_features | PV_APIC_X2APIC);
-    result = result < 0 ? result : turn_on(cpu, machine.apic_features | PV_APIC_ACCESSES);
+    int64_t result = try(cpu, machine.apic_features);
+    if (result == PV_ERR_UNSUPPORTED && machine.apic_features == DELIVERY) {
+        machine.apic_features = REGISTERS;
+        result = try(cpu, REGISTERS);
+    }
     if (result == PV_ERR_UNSUPPORTED) {
         machine.apic_features = 0;
         cpu->virtual_apic.features = 0;
