@@ -21,6 +21,8 @@ class Guest:
 
     def __init__(self, shell, name):
         self.shell = shell
+        record = shell.personality(name)
+        assert record["state"] != "refused", record["why"]
         shell.send(f"attach {name}\r")
 
     def wait_for_shell(self):
@@ -100,7 +102,6 @@ def test_shell_with_two_processors(boot, guest_files):
     shell.power_off()
 
 
-# On one core: with several, Bochs 3.0 now and then damages a guest that shares its core (docs/linux.md).
 @pytest.mark.linux
 @pytest.mark.timeout(1800)
 def test_neighbours(boot, guest_files):

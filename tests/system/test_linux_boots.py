@@ -30,7 +30,7 @@ SHAPES = {
     "without-x2apic": Shape(polyvisor="polyvisor.x2apic=off"),
     "haswell": Shape(cpu="corei7_haswell_4770"),
     "128M": Shape(memory=128),
-    "3000M": Shape(processors=1, memory=3000, machine="4G"),        # of which 3050 are free
+    "3G": Shape(processors=1, memory=3072, machine="7G"),        # contiguous, so above 4G
     OTHER_RELEASE: Shape(release=OTHER_RELEASE),
 }
 

@@ -48,9 +48,8 @@ static bool is(const char *text, size_t length, const char *expected)
 
 static bool parse_apic(const char *text, size_t length, enum options_apic *apic)
 {
-    static const char *const names[] = {[OPTIONS_APIC_SOFTWARE] = "off",
-                                        [OPTIONS_APIC_REGISTERS] = "registers",
-                                        [OPTIONS_APIC_DELIVERY] = "delivery"};
+    static const char *const names[] = {
+        [OPTIONS_APIC_SOFTWARE] = "off", [OPTIONS_APIC_REGISTERS] = "registers", [OPTIONS_APIC_DELIVERY] = "delivery"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (is(text, length, names[i])) {
             *apic = (enum options_apic)i;
