@@ -11,6 +11,7 @@ from test_linux import Guest, linux, make_guest_files  # noqa: F401, the fixture
 # 'stall' is RCU's word; 'unstable' is said of clock sources; 'nobody cared' of interrupts.
 COMPLAINTS = re.compile(r"WARNING:|BUG:|Oops|Call Trace|soft lockup|hard LOCKUP|stall|unstable|nobody cared|panic")
 SWITCHES = 1000
+PAUSE = 40                              # basic exit reason
 DISK = random.Random(7).randbytes(200 * 1024)
 
 
@@ -71,6 +72,10 @@ def check_tiny(shell):
     assert int(match[1]) > 0 and int(match[2]) == 0
 
 
+def spins(shell, name):
+    return sum(record["delivered"] for record in shell.json(f"exits {name}")["exits"] if record["reason"] == PAUSE)
+
+
 def run_load(boot, guest_files, cores, polyvisor=""):
     """Two guests with two processors each, beside tiny, on one or several cores."""
     arguments = f"console=ttyS0 cryptomgr.notests mitigations=off {polyvisor}"
@@ -85,6 +90,8 @@ def run_load(boot, guest_files, cores, polyvisor=""):
     for name in names:
         check_load(shell, name)
     check_cores(shell, before)
+    for name in names:
+        assert spins(shell, name) > 0       # a processor has waited for one without a core, and made way
     check_tiny(shell)
     shell.power_off()
 

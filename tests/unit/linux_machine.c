@@ -22,7 +22,7 @@ int64_t (*script)(unsigned run);
 uint32_t pending;
 const char *input = "";
 bool has_apic;
-unsigned runs, waits, signals;
+unsigned runs, waits, signals, yields;
 uint64_t run_deadline, ran;
 uint64_t waited_until;
 char output[4096];
@@ -101,6 +101,9 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_VCPU_APIC:
         features = a1;
         return has_apic ? PV_OK : PV_ERR_UNSUPPORTED;
+    case PV_SYS_YIELD:
+        yields++;
+        return PV_OK;
     case PV_SYS_EVENT_SIGNAL:
         signals++;
         return PV_OK;
@@ -171,7 +174,7 @@ int reset_machine(void **state)
     s->rflags = RFLAGS_IF | 2;
     s->valid = PV_GROUP_ALL;
     s->exit_instruction_length = 2;
-    runs = waits = signals = 0;
+    runs = waits = signals = yields = 0;
     pending = 0;
     output_size = 0;
     machine.console.used = 0;

@@ -28,7 +28,7 @@ extern const char *input;
 extern bool has_apic;
 
 // What the personality did.
-extern unsigned runs, waits, signals;
+extern unsigned runs, waits, signals, yields;
 extern uint64_t run_deadline, ran; ///< of the last run: when it ends, which vcpu
 extern uint64_t waited_until;
 extern char output[4096];

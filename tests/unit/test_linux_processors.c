@@ -74,6 +74,41 @@ static void test_turns(void **state)
     assert_int_equal(waits, 0);
 }
 
+/// Each waits for the other in a loop of PAUSE: turns end at once, and the instruction is not executed again. Alone it gives its
+/// agent's core away.
+static int64_t spin(unsigned at)
+{
+    struct pv_vcpu_state *state = machine.cpus[at % 2].vcpu.state;
+    if (at < 4) {
+        assert_int_equal(ran, machine.cpus[at % 2].vcpu.id);
+        assert_int_equal(state->rip, CODE + at / 2 * 2);
+        assert_int_equal(yields, 0);
+        state->exit_reason = PV_EXIT_PAUSE;
+        state->exit_instruction_length = 2;
+        machine.cpus[1].lapic.waits_for_startup = at == 3;
+        return PV_RUN_EXIT;
+    }
+    if (at == 4) {
+        state->exit_reason = PV_EXIT_PAUSE;
+        return PV_RUN_EXIT;
+    }
+    assert_int_equal(ran, machine.cpus[0].vcpu.id);
+    assert_int_equal(yields, 1);
+    return end_machine();
+}
+
+static void test_pause_loops(void **state)
+{
+    (void)state;
+    machine.agent_count = 1;
+    machine.cpus[1].lapic.waits_for_startup = false;
+    for (unsigned i = 0; i < 2; i++)
+        machine.cpus[i].vcpu.state->rip = CODE;
+    script = spin;
+    agent_loop(0);
+    assert_int_equal(runs, 6);
+}
+
 /// The second one halts: the first one runs on without turns, and is interrupted for the second one's interrupt.
 static int64_t interrupt_the_other(unsigned at)
 {
@@ -114,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_start_up),
         T(test_turns),
+        T(test_pause_loops),
         T(test_wakes_the_other),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);

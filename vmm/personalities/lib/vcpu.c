@@ -136,6 +136,8 @@ const char *pv_exit_name(uint32_t reason)
         return "RDMSR";
     case PV_EXIT_WRMSR:
         return "WRMSR";
+    case PV_EXIT_PAUSE:
+        return "PAUSE";
     case PV_EXIT_EPT_VIOLATION:
         return "EPT violation";
     case PV_EXIT_EPT_MISCONFIGURATION:

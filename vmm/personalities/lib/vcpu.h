@@ -218,6 +218,7 @@ enum pv_exit_reason {
     PV_EXIT_IO = 30,
     PV_EXIT_RDMSR = 31,
     PV_EXIT_WRMSR = 32,
+    PV_EXIT_PAUSE = 40, ///< PAUSE, or a loop of it
     PV_EXIT_TPR_BELOW_THRESHOLD = 43,
     PV_EXIT_APIC_ACCESS = 44,
     PV_EXIT_VIRTUALIZED_EOI = 45,

@@ -105,6 +105,19 @@ static uint64_t not_too_soon(uint64_t deadline, uint64_t now)
     return deadline > least ? deadline : least;
 }
 
+/// A processor waits for another one, which may be without a core: it goes behind those of its agent that can run; if there is none,
+/// its agent goes behind others of the core.
+static void give_way(struct agent *agent, const struct wishes *wishes)
+{
+    wishes->next->spins = false;
+    agent->turn_end = 0;
+    if (wishes->several)
+        return;
+    machine_unlock();
+    pv_yield();
+    machine_lock();
+}
+
 void agent_loop(uint32_t number)
 {
     machine_lock();
@@ -124,6 +137,8 @@ void agent_loop(uint32_t number)
         end = earlier(end, machine.console.flush_at);
         end = number == 0 ? earlier(end, machine.poll_at) : end;
         cpu_run(wishes.next, not_too_soon(end, now));
+        if (wishes.next->spins)
+            give_way(&machine.agents[number], &wishes);
     }
     machine_unlock();
 }

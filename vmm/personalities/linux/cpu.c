@@ -59,9 +59,11 @@ int64_t cpu_create(struct cpu *cpu, uint32_t index)
         return result;
     cpu->vcpu.state->fill = PV_GROUP_CONTROL; // for walks through its page tables
     cpu->halted = false;
+    cpu->spins = false;
     cpu->offer = OFFER_NONE;
     cpu->made = true;
     result = give_tables(cpu);
+    result = result < 0 ? result : pause_loop_enable(cpu);
     return result < 0 ? result : virtual_apic_create(cpu);
 }
 

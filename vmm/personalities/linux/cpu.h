@@ -18,6 +18,7 @@ struct cpu {
     uint32_t index; ///< also its APIC id
     _Atomic bool made;
     bool halted;
+    bool spins; ///< waits in a loop of PAUSE for another processor; until its agent has looked
     struct msr_file msrs;
     struct lapic lapic;
     struct virtual_apic virtual_apic;
@@ -58,6 +59,8 @@ void cpu_handle_access(struct cpu *cpu, uint64_t address);
 
 /// exits.c: handles the exit in the state page.
 void cpu_handle_exit(struct cpu *cpu);
+/// pause_loop.c: has the processor tell, where it can, when the kernel waits in a loop.
+int64_t pause_loop_enable(const struct cpu *cpu);
 /// control_registers.c: MOV to and from CR0, CR4, CR8, as far as they exit.
 void cr_handle_exit(struct cpu *cpu);
 

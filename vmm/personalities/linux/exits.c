@@ -70,6 +70,12 @@ static void handle_hlt(struct cpu *cpu)
     pv_skip_instruction(cpu->vcpu.state);
 }
 
+static void handle_pause(struct cpu *cpu)
+{
+    cpu->spins = true;
+    pv_skip_instruction(cpu->vcpu.state);
+}
+
 void cpu_handle_exit(struct cpu *cpu)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
@@ -89,6 +95,9 @@ void cpu_handle_exit(struct cpu *cpu)
         break;
     case PV_EXIT_HLT:
         handle_hlt(cpu);
+        break;
+    case PV_EXIT_PAUSE:
+        handle_pause(cpu);
         break;
     case PV_EXIT_EPT_VIOLATION:
         cpu_handle_access(cpu, state->guest_physical_address);
