@@ -78,31 +78,58 @@ uint32_t config_find_key(const struct config_token *token);
 /// Fails with the list of keys: "found 'colour', expected image, cores, ... or '}'".
 bool config_fail_key(struct config_reader *reader, const struct config_token *found, const char *or_else);
 
-/// Copies a name (letters, digits, '-', '_', '.'; what: "a name", for messages) into the configuration's strings and
-/// moves on.
-bool config_read_name(struct config_reader *reader, const char *what, const char **name);
-
-enum { CONFIG_SLICE_MIN_US = 100, CONFIG_SLOT_MIN_US = 10, CONFIG_TIME_MAX_US = 1000000 };
-
-/// The value of `slice`, or a slot's time: from min_us to CONFIG_TIME_MAX_US.
-bool config_read_time(struct config_reader *reader, uint32_t min_us, uint32_t *microseconds);
-
 /// The value of `policy`.
 bool config_read_policy(struct config_reader *reader, enum pv_policy *policy);
 /// The value of `timer`.
 bool config_read_timer(struct config_reader *reader, bool *lapic);
 
+/// Personality of a name, or NULL.
+struct config_personality *config_find(struct config *config, const char *name);
+
+// ---- config_text.c ----
+
 /// Copies text into the configuration's strings. NULL, and an error about the token, when they are full.
 const char *config_store(struct config_reader *reader, const struct config_token *token, const char *text, size_t size);
 
-/// Personality of a name, or NULL.
-struct config_personality *config_find(struct config *config, const char *name);
+/// Copies a name (letters, digits, '-', '_', '.'; what: "a name", for messages) into the configuration's strings and
+/// moves on.
+bool config_read_name(struct config_reader *reader, const char *what, const char **name);
+
+/// Copies a word or a string without its quotes and backslashes, and moves on. The lexer has checked the escapes.
+bool config_read_text(struct config_reader *reader, size_t limit, const char *what, const char **text);
+
+/// A file name: a bare word, or a string where it has blanks or the like. ASCII, because firmware's names are UCS-2.
+bool config_read_file(struct config_reader *reader, const char **file);
 
 /// Puts a file name into the list of files unless it is there. False: the list is full.
 bool config_list_file(struct config *config, const char *name);
 
+// ---- config_number.c ----
+
+enum { CONFIG_SLICE_MIN_US = 100, CONFIG_SLOT_MIN_US = 10, CONFIG_TIME_MAX_US = 1000000 };
+
+bool config_is_digit(char c);
+
+/// Reads a decimal number from token->text[*at] on. False: there is none, or it is greater than the limit.
+bool config_scan_number(const struct config_token *token, size_t *at, uint64_t limit, uint64_t *value);
+
+/// The same of a decimal number, or a hexadecimal one that starts with 0x.
+bool config_scan_register(const struct config_token *token, size_t *at, uint32_t limit, uint32_t *value);
+
+/// A number of bytes with K, M or G; a multiple of 4 KiB, not zero.
+bool config_read_size(struct config_reader *reader, uint64_t *bytes);
+
+/// The value of `slice`, or a slot's time: from min_us to CONFIG_TIME_MAX_US.
+bool config_read_time(struct config_reader *reader, uint32_t min_us, uint32_t *microseconds);
+
 /// Prints a size as the configuration would say it: "64M", "12K", "100". Returns text.
 enum { CONFIG_SIZE_TEXT = 24 };
 const char *config_size_text(char text[CONFIG_SIZE_TEXT], uint64_t bytes);
+
+// ---- config_grant.c ----
+
+/// The values of `msr` and `io`.
+bool config_read_msr(struct config_reader *reader, struct config_personality *p);
+bool config_read_io(struct config_reader *reader, struct config_personality *p);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configurations and command lines of any content: what is accepted keeps the promises of config.h, what is refused gets a
 // printable message, and a refused command line changes nothing. The input is the text, then after a byte 0x1e the command line.
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/config_override.c vmm/config_check.c
+// links: vmm/config*.c
 // links: vmm/lib/format.c vmm/lib/string.c
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Multiboot2 information of any content: nothing is read beyond its end, and what comes out is as boot_info.h promises.
 // links: boot/multiboot2/parse.c boot/multiboot2/unquote.c vmm/lib/format.c vmm/lib/string.c
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/config_override.c
+// links: vmm/config*.c
 #include <boot/multiboot2/multiboot2.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 // guests rely on. After each step the objects must be sound, and a call that failed must have changed nothing.
 // stand-ins: tests/machine
 // links: tests/fuzz/syscall_*.c tests/machine/*.c vmm/lib/*.c
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/console.c vmm/replay.c vmm/crash.c vmm/debug.c vmm/debug_[!b]*.c vmm/device_table.c
+// links: vmm/config*.c vmm/console.c vmm/replay.c vmm/crash.c vmm/debug.c vmm/debug_[!b]*.c vmm/device_table.c
 // links: vmm/elf.c vmm/grants.c vmm/level1.c vmm/load.c vmm/memmap.c vmm/message.c vmm/net*.c vmm/personality.c vmm/quota.c
 // links: vmm/sched*.c vmm/space.c vmm/syscall.c vmm/trace.c vmm/user.c vmm/vcpu*.c
 // links: arch/x86/paging.c arch/x86/vmx/bitmaps.c arch/x86/vmx/controls.c arch/x86/vmx/entry_check*.c

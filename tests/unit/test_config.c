@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration parser: what is right, and every message that something wrong gets.
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/config*.c vmm/lib/format.c vmm/lib/string.c
 #include "config_helper.h"
 
 #define STRING(text) text, sizeof(text) - 1

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a machine has what a configuration asks for.
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/config_override.c vmm/config_check.c
+// links: vmm/config*.c
 // links: vmm/lib/format.c vmm/lib/string.c
 #include "config_helper.h"
 

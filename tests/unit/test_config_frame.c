@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration's statements about level 1: its policy, and the table of the policy `frame`.
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/config*.c vmm/lib/format.c vmm/lib/string.c
 #include "config_helper.h"
 
 #define A "personality a { image x; memory 4K }\n"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The MSRs and ports that the configuration grants to guests, and those that it cannot grant.
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/config*.c vmm/lib/format.c vmm/lib/string.c
 #include "config_helper.h"
 
 #include <polyvisor/vcpu.h>

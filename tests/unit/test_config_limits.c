@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration parser at its limits: the largest that is right, the smallest that is wrong, and damaged texts.
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/config*.c vmm/lib/format.c vmm/lib/string.c
 #include "config_helper.h"
 #include "random.h"
 

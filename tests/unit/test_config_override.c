@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the boot command line changes in a configuration, and the options that it holds besides.
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/config_override.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/config*.c vmm/lib/format.c vmm/lib/string.c
 #include "config_helper.h"
 
 static const char base[] =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The multiboot2 information as no loader should pass it: read as far as it makes sense, or refused with a reason.
 // links: boot/multiboot2/parse.c boot/multiboot2/unquote.c vmm/lib/format.c vmm/lib/string.c
-// links: vmm/config.c vmm/config_lexer.c vmm/config_value.c vmm/config_override.c
+// links: vmm/config*.c
 #include "multiboot2_builder.h"
 
 /* ---- damaged as a whole ---- */
