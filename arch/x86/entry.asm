@@ -104,15 +104,7 @@ align 16
 vmx_exit_entry:
     push rdi
     mov rdi, [rsp + 8 + STACK_TOP_GPRS]
-    mov [rdi + GPR_RAX], rax
-    mov [rdi + GPR_RCX], rcx
-    mov [rdi + GPR_RDX], rdx
-    mov [rdi + GPR_RBX], rbx            ; CPUID changes it
-    mov [rdi + GPR_RSI], rsi
-    mov [rdi + GPR_R8],  r8
-    mov [rdi + GPR_R9],  r9
-    mov [rdi + GPR_R10], r10
-    mov [rdi + GPR_R11], r11
+    SAVE_SCRATCH_GPRS
     pop qword [rdi + GPR_RDI]
     mov rdi, [rsp + STACK_TOP_VCPU]
     mov rsi, [rsp + STACK_TOP_CORE]
@@ -133,15 +125,7 @@ vmx_exit_entry:
     mov rdi, [rsp + STACK_TOP_CORE]
     LEAVE rdi
     mov rdi, [rsp + STACK_TOP_GPRS]
-    mov rax, [rdi + GPR_RAX]
-    mov rcx, [rdi + GPR_RCX]
-    mov rdx, [rdi + GPR_RDX]
-    mov rbx, [rdi + GPR_RBX]
-    mov rsi, [rdi + GPR_RSI]
-    mov r8,  [rdi + GPR_R8]
-    mov r9,  [rdi + GPR_R9]
-    mov r10, [rdi + GPR_R10]
-    mov r11, [rdi + GPR_R11]
+    LOAD_SCRATCH_GPRS
     mov rdi, [rdi + GPR_RDI]
     vmresume
     setc dil                            ; VMfail: registers are as before; keep those that are not in their file yet
@@ -193,21 +177,7 @@ enter_guest:
     mov rsi, [rsp + STACK_TOP_VCPU]
     mov rdi, [rsp + STACK_TOP_GPRS]
     cmp qword [rsi + VCPU_LAUNCHED], 0  ; the flags stay till the jump
-    mov rax, [rdi + GPR_RAX]
-    mov rcx, [rdi + GPR_RCX]
-    mov rdx, [rdi + GPR_RDX]
-    mov rbx, [rdi + GPR_RBX]
-    mov rbp, [rdi + GPR_RBP]
-    mov rsi, [rdi + GPR_RSI]
-    mov r8,  [rdi + GPR_R8]
-    mov r9,  [rdi + GPR_R9]
-    mov r10, [rdi + GPR_R10]
-    mov r11, [rdi + GPR_R11]
-    mov r12, [rdi + GPR_R12]
-    mov r13, [rdi + GPR_R13]
-    mov r14, [rdi + GPR_R14]
-    mov r15, [rdi + GPR_R15]
-    mov rdi, [rdi + GPR_RDI]
+    LOAD_ALL_GPRS
     je .launch
     vmresume
     setc dil                            ; VMfail: registers are as before, in their file too

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linux kernels: whatever the header says, the kernel and the initrd lie in the guest's memory, apart from each other.
-// links: vmm/personalities/linux/bzimage.c vmm/personalities/linux/layout.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/personalities/linux/bzimage.c vmm/personalities/linux/layout.c
+// links: vmm/personalities/lib/loaders/image.c vmm/lib/format.c vmm/lib/string.c
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bzimage image;
     struct layout layout;
-    char why[BZIMAGE_WHY];
+    char why[IMAGE_WHY];
     if (size < 4)
         return 0;
     const uint64_t ram = (uint64_t)(data[0] | data[1] << 8) << 20, initrd = (uint64_t)(data[2] | data[3] << 8) << 16;

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "json_check.h"
+#include "random.h"
 #include "vmm/personalities/monitor/out.h"
 #include "vmm/personalities/monitor/shell.h"
 
@@ -31,6 +32,18 @@ const char *session(const char *typed)
     fake.output_size = 0;
     shell_run(&fake.info);
     return fake.output;
+}
+
+void type_at_random(const char *const *words, size_t count, int rounds, uint64_t seed)
+{
+    for (int round = 0; round < rounds; round++) {
+        char typed[512] = "";
+        while (strlen(typed) < sizeof(typed) - 20) {
+            strcat(typed, words[random_below(&seed, count)]);
+            strcat(typed, random_below(&seed, 3) == 0 ? "\r" : " ");
+        }
+        session(typed);
+    }
 }
 
 const char *answer(const char *command)

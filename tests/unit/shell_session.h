@@ -11,6 +11,9 @@ int shell_set_up(void **state);
 /// Starts the shell, types, and returns all that it printed.
 const char *session(const char *typed);
 
+/// Types words and ends of lines at random, in many sessions.
+void type_at_random(const char *const *words, size_t count, int rounds, uint64_t seed);
+
 /// What one command printed: between the line that was echoed and the next prompt.
 const char *answer(const char *command);
 

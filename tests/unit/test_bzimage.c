@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The linux personality's reading of kernels, and its layout of the guest's memory.
 // links: vmm/personalities/linux/bzimage.c vmm/personalities/linux/layout.c
-// links: vmm/lib/format.c vmm/lib/string.c
+// links: vmm/personalities/lib/loaders/image.c vmm/lib/format.c vmm/lib/string.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -47,7 +47,7 @@ static void test_good(void **state)
     (void)state;
     uint8_t *f = good(FILE_SIZE);
     struct bzimage image;
-    char why[BZIMAGE_WHY];
+    char why[IMAGE_WHY];
     assert_true(bzimage_parse(f, FILE_SIZE, &image, why));
     assert_int_equal(image.version, 0x20f);
     assert_int_equal(image.header_end, 0x26c);
@@ -65,7 +65,7 @@ static void refused(size_t offset, unsigned bytes, uint64_t value, const char *m
 {
     uint8_t *f = good(FILE_SIZE);
     struct bzimage image;
-    char why[BZIMAGE_WHY] = "";
+    char why[IMAGE_WHY] = "";
     put(f + offset, bytes, value);
     assert_false(bzimage_parse(f, FILE_SIZE, &image, why));
     if (strstr(why, message) == NULL)
@@ -97,7 +97,7 @@ static void test_truncated(void **state)
         uint8_t *f = malloc(size + 1); // malloc(0) may be NULL
         uint8_t *end = f + 1;
         struct bzimage image;
-        char why[BZIMAGE_WHY] = "";
+        char why[IMAGE_WHY] = "";
         memcpy(end, whole, size);
         // The last paragraph may be short: syssize says only how many were started.
         const bool fits = size > (SECTORS + 1) * 512 + (PAYLOAD + 15) / 16 * 16 - 16;
@@ -114,7 +114,7 @@ static void test_layout(void **state)
     uint8_t *f = good(FILE_SIZE);
     struct bzimage image;
     struct layout l;
-    char why[BZIMAGE_WHY] = "";
+    char why[IMAGE_WHY] = "";
     assert_true(bzimage_parse(f, FILE_SIZE, &image, why));
     assert_true(layout_make(&image, 256 << 20, 5000, 100, &l, why));
     assert_int_equal(l.kernel, 0x1000000);
@@ -137,7 +137,7 @@ static void test_layout_refuses(void **state)
     uint8_t *f = good(FILE_SIZE);
     struct bzimage image;
     struct layout l;
-    char why[BZIMAGE_WHY] = "";
+    char why[IMAGE_WHY] = "";
     assert_true(bzimage_parse(f, FILE_SIZE, &image, why));
     assert_false(layout_make(&image, 16 << 20, 0, 0, &l, why));
     assert_non_null(strstr(why, "16M"));
@@ -172,7 +172,7 @@ static void test_params(void **state)
     uint8_t *f = good(FILE_SIZE);
     struct bzimage image;
     struct layout l;
-    char why[BZIMAGE_WHY] = "";
+    char why[IMAGE_WHY] = "";
     uint8_t *p = malloc(LAYOUT_PARAMS_SIZE);
     memset(p, 0xcc, LAYOUT_PARAMS_SIZE);
     assert_true(bzimage_parse(f, FILE_SIZE, &image, why));

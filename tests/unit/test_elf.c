@@ -100,6 +100,22 @@ static bool parse(size_t size)
     return good;
 }
 
+struct bad_file {
+    struct patch patches[MAX_PATCHES];
+    const char *message;
+};
+
+static void refuses(const struct bad_file *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        build(NULL);
+        apply(cases[i].patches);
+        if (parse(FILE_SIZE))
+            fail_msg("accepted, although %s", cases[i].message);
+        assert_string_equal(error, cases[i].message);
+    }
+}
+
 static void accept(void)
 {
     if (!parse(FILE_SIZE))
@@ -167,10 +183,7 @@ static void accepts_variations(void **state)
 
 static void refuses_bad_headers(void **state)
 {
-    static const struct {
-        struct patch patches[MAX_PATCHES];
-        const char *message;
-    } cases[] = {
+    static const struct bad_file cases[] = {
         {{BYTE(0, 0x7e)}, "not an ELF file"},
         {{BYTE(3, 'f')}, "not an ELF file"},
         {{BYTE(EI_CLASS, ELFCLASS32)}, "ELF class 1, not 2: not a 64-bit program"},
@@ -192,21 +205,12 @@ static void refuses_bad_headers(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        build(NULL);
-        apply(cases[i].patches);
-        if (parse(FILE_SIZE))
-            fail_msg("accepted, although %s", cases[i].message);
-        assert_string_equal(error, cases[i].message);
-    }
+    refuses(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 static void refuses_bad_segments(void **state)
 {
-    static const struct {
-        struct patch patches[MAX_PATCHES];
-        const char *message;
-    } cases[] = {
+    static const struct bad_file cases[] = {
         {{PHDR(SPARE, p_type, PT_INTERP)}, "not static: segment 3 is PT_INTERP"},
         {{PHDR(SPARE, p_type, PT_DYNAMIC)}, "not static: segment 3 is PT_DYNAMIC"},
         {{PHDR(SPARE, p_type, PT_TLS)}, "segment 3 is PT_TLS: there is no thread-local storage"},
@@ -250,21 +254,12 @@ static void refuses_bad_segments(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        build(NULL);
-        apply(cases[i].patches);
-        if (parse(FILE_SIZE))
-            fail_msg("accepted, although %s", cases[i].message);
-        assert_string_equal(error, cases[i].message);
-    }
+    refuses(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 static void refuses_bad_notes(void **state)
 {
-    static const struct {
-        struct patch patches[MAX_PATCHES];
-        const char *message;
-    } cases[] = {
+    static const struct bad_file cases[] = {
         {{PHDR(NOTE, p_type, PT_NULL)}, "no Polyvisor note: not a personality"},
         {{PHDR(NOTE, p_filesz, 0)}, "no Polyvisor note: not a personality"},
         {{BYTE(NOTE_OFFSET + 12, 'p')}, "no Polyvisor note: not a personality"},
@@ -284,13 +279,7 @@ static void refuses_bad_notes(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        build(NULL);
-        apply(cases[i].patches);
-        if (parse(FILE_SIZE))
-            fail_msg("accepted, although %s", cases[i].message);
-        assert_string_equal(error, cases[i].message);
-    }
+    refuses(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 /// Compilers add a GNU property note; in a segment of alignment 8 contents are padded to 8.

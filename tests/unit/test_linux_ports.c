@@ -48,6 +48,42 @@ static void test_reads_ports(void **state)
     assert_int_equal(runs, 6);
 }
 
+static int64_t set_timer(unsigned at)
+{
+    return at == 0 ? wrmsr(0x1b, 0xfee00d00) : end_machine();
+}
+
+/// The row of a device in the table for the shell.
+static const struct pv_device *find_row(const char *name)
+{
+    for (uint64_t i = 0; i < published_count; i++)
+        if (strcmp(published[i].name, name) == 0)
+            return &published[i];
+    fail_msg("there is no device '%s'", name);
+    return NULL;
+}
+
+static void test_counts(void **state)
+{
+    (void)state;
+    const struct pv_device *uart = find_row("uart"), *pci = find_row("pci"), *local = find_row("lapic 0");
+    const struct pv_device before[] = {*uart, *pci, *local};
+    assert_string_equal(uart->place, "port 0x3f8, irq 4");
+    run(print);
+    assert_int_equal(uart->writes, before[0].writes + 3);
+    assert_int_equal(uart->bytes_out, before[0].bytes_out + 3);
+    assert_int_equal(uart->reads, before[0].reads);
+    reset_machine(state); // does not forget
+    run(read_ports);
+    assert_int_equal(uart->reads, before[0].reads + 1);
+    assert_int_equal(uart->bytes_out, before[0].bytes_out + 3);
+    assert_int_equal(pci->writes, before[1].writes + 1);
+    assert_int_equal(pci->reads, before[1].reads + 1);
+    reset_machine(state);
+    run(set_timer);
+    assert_int_equal(local->writes, before[2].writes + 1);
+}
+
 /// More input than the UART holds comes without a pause, as fast as the guest takes it.
 static const char typed[] = "the quick brown fox jumps over the lazy dog, and nothing is lost";
 static char got[sizeof(typed)];
@@ -211,7 +247,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_prints),     T(test_reads_ports), T(test_input),     T(test_input_ends_a_run),
+        T(test_prints),     T(test_reads_ports), T(test_counts),    T(test_input),       T(test_input_ends_a_run),
         T(test_held_input), T(test_prompt),      T(test_string_io), T(test_long_string),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);

@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-#include "random.h"
 #include "shell_session.h"
 #include "vmm/personalities/monitor/command.h"
 #include "vmm/personalities/monitor/out.h"
@@ -266,15 +265,7 @@ static void survives_anything(void **state)
                                         "msr",    "help",   "set",    "kill", "x",    "0",      "1",
                                         "0x1000", "--json", "broken", "-",    "rows", "\t",     "\x7f",
                                         "\x1b",   "[A",     "\x17",   "4096", "vmx",  "restart"};
-    uint64_t seed = 7;
-    for (int round = 0; round < 300; round++) {
-        char typed[512] = "";
-        while (strlen(typed) < sizeof(typed) - 20) {
-            strcat(typed, words[random_below(&seed, sizeof(words) / sizeof(words[0]))]);
-            strcat(typed, random_below(&seed, 3) == 0 ? "\r" : " ");
-        }
-        session(typed);
-    }
+    type_at_random(words, sizeof(words) / sizeof(words[0]), 300, 7);
 }
 
 int main(void)

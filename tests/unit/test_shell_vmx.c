@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "arch/x86/vmx/vmcs_fields.h"
-#include "random.h"
 #include "shell_session.h"
 #include "vmm/personalities/monitor/out.h"
 
@@ -476,16 +475,8 @@ static void survives_anything(void **state)
                                         "top",   "tiny",    "tiny/0", "tiny/3", "guest_rip", "weight", "slice",
                                         "1ms",   "policy",  "frame",  "--json", "0-1",       "all",    "\t",
                                         SECOND,  "control", "x/",     "4096",   "ps",        "cores"};
-    uint64_t seed = 11;
     fake.second = let_a_second_pass;
-    for (int round = 0; round < 200; round++) {
-        char typed[512] = "";
-        while (strlen(typed) < sizeof(typed) - 20) {
-            strcat(typed, words[random_below(&seed, sizeof(words) / sizeof(words[0]))]);
-            strcat(typed, random_below(&seed, 3) == 0 ? "\r" : " ");
-        }
-        session(typed);
-    }
+    type_at_random(words, sizeof(words) / sizeof(words[0]), 200, 11);
 }
 
 int main(void)

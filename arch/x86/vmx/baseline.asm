@@ -35,21 +35,7 @@ baseline_run:
     mov rdi, [rsi + ENTRY_GPRS]
     mov rsi, [rsi + ENTRY_VCPU]
     cmp qword [rsi + VCPU_LAUNCHED], 0  ; the flags stay till the jump
-    mov rax, [rdi + GPR_RAX]
-    mov rcx, [rdi + GPR_RCX]
-    mov rdx, [rdi + GPR_RDX]
-    mov rbx, [rdi + GPR_RBX]
-    mov rbp, [rdi + GPR_RBP]
-    mov rsi, [rdi + GPR_RSI]
-    mov r8,  [rdi + GPR_R8]
-    mov r9,  [rdi + GPR_R9]
-    mov r10, [rdi + GPR_R10]
-    mov r11, [rdi + GPR_R11]
-    mov r12, [rdi + GPR_R12]
-    mov r13, [rdi + GPR_R13]
-    mov r14, [rdi + GPR_R14]
-    mov r15, [rdi + GPR_R15]
-    mov rdi, [rdi + GPR_RDI]
+    LOAD_ALL_GPRS
     je .launch
     vmresume
     jmp .refused
@@ -73,16 +59,8 @@ baseline_exit_entry:
     push rdi
     mov rdi, [rsp + 8]
     mov rdi, [rdi + ENTRY_GPRS]
-    mov [rdi + GPR_RAX], rax
-    mov [rdi + GPR_RCX], rcx
-    mov [rdi + GPR_RDX], rdx
-    mov [rdi + GPR_RBX], rbx
+    SAVE_SCRATCH_GPRS
     mov [rdi + GPR_RBP], rbp
-    mov [rdi + GPR_RSI], rsi
-    mov [rdi + GPR_R8],  r8
-    mov [rdi + GPR_R9],  r9
-    mov [rdi + GPR_R10], r10
-    mov [rdi + GPR_R11], r11
     mov [rdi + GPR_R12], r12
     mov [rdi + GPR_R13], r13
     mov [rdi + GPR_R14], r14

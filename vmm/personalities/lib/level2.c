@@ -29,6 +29,12 @@ bool l2_quantum_valid(const struct l2_vcpu *vcpu)
     return vcpu->quantum >= L2_MIN_QUANTUM && vcpu->quantum <= INT64_MAX / 4;
 }
 
+uint64_t l2_no_event(const struct l2_scheduler *scheduler)
+{
+    (void)scheduler;
+    return L2_NEVER;
+}
+
 void l2_quantum_start(struct l2_vcpu *vcpu)
 {
     vcpu->left = (int64_t)vcpu->quantum;

@@ -9,6 +9,9 @@
 void l2_list_insert(struct l2_list *list, struct l2_vcpu *before, struct l2_vcpu *vcpu);
 void l2_list_remove(struct l2_list *list, struct l2_vcpu *vcpu);
 
+/// The next_event of a policy that never changes its mind by itself.
+uint64_t l2_no_event(const struct l2_scheduler *scheduler);
+
 bool l2_quantum_valid(const struct l2_vcpu *vcpu);
 /// A vcpu that becomes runnable gets a whole quantum.
 void l2_quantum_start(struct l2_vcpu *vcpu);

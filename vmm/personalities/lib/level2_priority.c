@@ -64,12 +64,6 @@ static void yield(struct l2_scheduler *scheduler, struct l2_vcpu *vcpu)
     insert(scheduler, vcpu);
 }
 
-static uint64_t next_event(const struct l2_scheduler *scheduler)
-{
-    (void)scheduler;
-    return L2_NEVER;
-}
-
 const struct l2_policy l2_fixed_priority = {
     .name = "priority",
     .add = add,
@@ -79,5 +73,5 @@ const struct l2_policy l2_fixed_priority = {
     .pick = pick,
     .charge = charge,
     .yield = yield,
-    .next_event = next_event,
+    .next_event = l2_no_event,
 };

@@ -56,12 +56,6 @@ static void yield(struct l2_scheduler *scheduler, struct l2_vcpu *vcpu)
     to_the_end(scheduler, vcpu);
 }
 
-static uint64_t next_event(const struct l2_scheduler *scheduler)
-{
-    (void)scheduler;
-    return L2_NEVER;
-}
-
 const struct l2_policy l2_round_robin = {
     .name = "rr",
     .add = add,
@@ -71,5 +65,5 @@ const struct l2_policy l2_round_robin = {
     .pick = pick,
     .charge = charge,
     .yield = yield,
-    .next_event = next_event,
+    .next_event = l2_no_event,
 };

@@ -12,7 +12,6 @@ enum {
     BZIMAGE_HEADER = 0x1f1,     ///< where the set-up header begins, in the file and in struct boot_params
     BZIMAGE_HEADER_MAX = 0x281, ///< where it ends at the latest: the jump over it has 7 bits
     BZIMAGE_ENTRY_64 = 0x200,   ///< from the start of the loaded kernel
-    BZIMAGE_WHY = 160,
 };
 
 struct bzimage {
@@ -28,7 +27,7 @@ struct bzimage {
     bool relocatable;
 };
 
-/// Reads the header. False: why[BZIMAGE_WHY] says what is wrong with the file.
+/// Reads the header. False: why[IMAGE_WHY] says what is wrong with the file.
 bool bzimage_parse(const void *file, size_t size, struct bzimage *image, char *why);
 
 #endif

@@ -2,7 +2,6 @@
 // Source: Linux, Documentation/x86/boot.rst and zero-page.rst; arch/x86/include/uapi/asm/bootparam.h for offsets.
 #include "layout.h"
 
-#include <polyvisor/format.h>
 #include <polyvisor/string.h>
 
 enum { PAGE = 4096, MEGABYTE = 1 << 20 };
@@ -19,16 +18,6 @@ enum {
 };
 
 enum { LOADER_UNDEFINED = 0xff, E820_ENTRY = 20, VIDEO_MEMORY = 0xa0000 };
-
-static bool refuse(char *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool refuse(char *why, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    pv_vsnprintf(why, BZIMAGE_WHY, format, args);
-    va_end(args);
-    return false;
-}
 
 static uint64_t round_up(uint64_t value, uint64_t alignment)
 {
@@ -78,20 +67,22 @@ bool layout_make(const struct bzimage *image, uint64_t ram, uint64_t initrd_size
 {
     *layout = (struct layout){.ram = ram, .initrd_size = initrd_size, .cmdline_size = (uint32_t)cmdline_size};
     if (ram < LAYOUT_RAM_MIN || ram > LAYOUT_RAM_MAX)
-        return refuse(why, "the guest would have %luM of memory, expected 32M to 3072M",
-                      (unsigned long)(ram / MEGABYTE));
+        return image_refuse(why, "the guest would have %luM of memory, expected 32M to 3072M",
+                            (unsigned long)(ram / MEGABYTE));
     const uint32_t cmdline_max = image->cmdline_max < LAYOUT_CMDLINE_MAX ? image->cmdline_max : LAYOUT_CMDLINE_MAX - 1;
     if (cmdline_size > cmdline_max)
-        return refuse(why, "the command line (args) has %zu bytes, the kernel takes %u", cmdline_size, cmdline_max);
+        return image_refuse(why, "the command line (args) has %zu bytes, the kernel takes %u", cmdline_size,
+                            cmdline_max);
     if (!place_kernel(image, layout))
-        return refuse(why, "module 'kernel' needs %luM from %#lx on%s, the guest has %luM",
-                      (unsigned long)(round_up(needed(image), MEGABYTE) / MEGABYTE), (unsigned long)layout->kernel,
-                      image->relocatable ? "" : " and cannot be moved (relocatable_kernel is 0)",
-                      (unsigned long)(ram / MEGABYTE));
+        return image_refuse(why, "module 'kernel' needs %luM from %#lx on%s, the guest has %luM",
+                            (unsigned long)(round_up(needed(image), MEGABYTE) / MEGABYTE),
+                            (unsigned long)layout->kernel,
+                            image->relocatable ? "" : " and cannot be moved (relocatable_kernel is 0)",
+                            (unsigned long)(ram / MEGABYTE));
     if (!place_initrd(image, layout))
-        return refuse(why, "no room for module 'initrd', %luK, between the kernel's end, %#lx, and %#lx",
-                      (unsigned long)(round_up(initrd_size, 1024) / 1024),
-                      (unsigned long)(layout->kernel + needed(image)), (unsigned long)initrd_end(image, layout));
+        return image_refuse(why, "no room for module 'initrd', %luK, between the kernel's end, %#lx, and %#lx",
+                            (unsigned long)(round_up(initrd_size, 1024) / 1024),
+                            (unsigned long)(layout->kernel + needed(image)), (unsigned long)initrd_end(image, layout));
     return true;
 }
 

@@ -33,7 +33,7 @@ struct layout {
     uint32_t cmdline_size; ///< without the NUL
 };
 
-/// Finds places for the kernel and the initrd (initrd_size may be 0). False: why[BZIMAGE_WHY] says what does not fit.
+/// Finds places for the kernel and the initrd (initrd_size may be 0). False: why[IMAGE_WHY] says what does not fit.
 bool layout_make(const struct bzimage *image, uint64_t ram, uint64_t initrd_size, size_t cmdline_size,
                  struct layout *layout, char *why);
 

@@ -56,7 +56,7 @@ static const char *make_memory(uint64_t ram)
 
 static const char *load_bzimage(const struct pv_module *kernel, uint64_t ram)
 {
-    char why[BZIMAGE_WHY];
+    char why[IMAGE_WHY];
     struct bzimage image;
     const struct pv_module *initrd = machine_module("initrd");
     if (!bzimage_parse(contents(kernel), kernel->size, &image, why))

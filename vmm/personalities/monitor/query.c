@@ -19,6 +19,14 @@ static size_t list_records(enum pv_debug which, uint64_t how, void *buffer, size
     return count < room ? count : room;
 }
 
+/// The same; left_out: how many there are besides.
+static size_t list_at_most(enum pv_debug which, void *buffer, size_t record, size_t room, size_t *left_out)
+{
+    const size_t count = list_all(which, 0, buffer, record, room);
+    *left_out = count > room ? count - room : 0;
+    return count - *left_out;
+}
+
 size_t query_cores(const struct pv_core_info **list)
 {
     static struct pv_core_info cores[PV_MAX_CORES];
@@ -54,9 +62,7 @@ size_t query_agents(const struct pv_agent_info **list, size_t *left_out)
 {
     static struct pv_agent_info agents[QUERY_MAX_AGENTS];
     *list = agents;
-    const size_t count = list_all(PV_DEBUG_AGENTS, 0, agents, sizeof(agents[0]), QUERY_MAX_AGENTS);
-    *left_out = count > QUERY_MAX_AGENTS ? count - QUERY_MAX_AGENTS : 0;
-    return count - *left_out;
+    return list_at_most(PV_DEBUG_AGENTS, agents, sizeof(agents[0]), QUERY_MAX_AGENTS, left_out);
 }
 
 size_t query_net(const struct pv_net_info **list)
@@ -70,9 +76,7 @@ size_t query_vcpus(const struct pv_vcpu_info **list, size_t *left_out)
 {
     static struct pv_vcpu_info vcpus[QUERY_MAX_VCPUS];
     *list = vcpus;
-    const size_t count = list_all(PV_DEBUG_VCPUS, 0, vcpus, sizeof(vcpus[0]), QUERY_MAX_VCPUS);
-    *left_out = count > QUERY_MAX_VCPUS ? count - QUERY_MAX_VCPUS : 0;
-    return count - *left_out;
+    return list_at_most(PV_DEBUG_VCPUS, vcpus, sizeof(vcpus[0]), QUERY_MAX_VCPUS, left_out);
 }
 
 size_t query_devices(uint32_t personality, const struct pv_device **list)
