@@ -96,7 +96,7 @@ static void requests_are_the_pages_in_between(void **state)
     page[0x80 / 4] = 0x10;
     lapic_raise(lapic, 0x46, false);
     lapic_raise(lapic, 0x31, false);
-    lapic_page_leave(lapic, page);
+    assert_int_equal(lapic_page_leave(lapic, page), 1);
     assert_int_equal(lapic->task_priority, 0x10);
     assert_int_equal(lapic_processor_priority(lapic), 0x40);
     assert_int_equal(lapic_page_enter(lapic, page), 0x46 | 0x45 << 8);
@@ -109,7 +109,7 @@ static void nothing_is_requested_while_it_is_off(void **state)
     lapic_raise(lapic, 0x31, false);
     lapic_write(lapic, 0xf0, 0xff, 0);
     assert_int_equal(lapic_page_enter(lapic, page), 0);
-    lapic_page_leave(lapic, page);
+    assert_int_equal(lapic_page_leave(lapic, page), 0);
     lapic_write(lapic, 0xf0, 0x1ff, 0);
     assert_int_equal(lapic_page_enter(lapic, page), 0x31); // but it is kept
 }

@@ -154,6 +154,37 @@ static void test_sources(void **state)
     assert_int_equal(machine.pic.chip[0].in_service, 0x10);
 }
 
+/// A driver's handler that fills the transmitter: an edge for each byte, one request more, which finds nothing left. None is lost: the last
+/// edge comes before the end of the service.
+static int64_t fill_transmitter(unsigned at)
+{
+    enum { BYTES = 16 };
+    const bool taken = at == 0 || at == BYTES + 1;
+    assert_int_equal(s->inject, taken ? VALID | 0x41 : 0);
+    s->inject = 0;
+    if (at < BYTES)
+        return io(0x3f8, 1, false, 'x');
+    if (at == BYTES || at == BYTES + 2)
+        return wrmsr(0x80b, 0);
+    return at == BYTES + 1 ? io(0x3fa, 1, true, 0) : end_machine();
+}
+
+static void test_edges_merge(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    ioapic_write(&machine.ioapic, 0, 0x10 + 2 * UART_IRQ);
+    ioapic_write(&machine.ioapic, 0x10, 0x41); // an edge is vector 0x41
+    uart_write(&machine.uart, 4, 8);
+    uart_write(&machine.uart, 1, 2);
+    const uint64_t before = device_lapic(0)->interrupts;
+    run(fill_transmitter);
+    assert_int_equal(runs, 20);
+    assert_int_equal(machine.ioapic.sent, 17);
+    assert_int_equal(device_lapic(0)->interrupts - before, 2);
+}
+
 static int64_t halt_until_timer(unsigned at)
 {
     switch (at) {
@@ -201,8 +232,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_virtual_apic), T(test_not_taken), T(test_fault_goes_first),
-        T(test_sources),      T(test_halt),      T(test_halt_for_ever),
+        T(test_virtual_apic), T(test_not_taken), T(test_fault_goes_first), T(test_sources),
+        T(test_edges_merge),  T(test_halt),      T(test_halt_for_ever),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

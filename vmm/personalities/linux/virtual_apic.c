@@ -180,7 +180,7 @@ void virtual_apic_enter(struct cpu *cpu)
 void virtual_apic_leave(struct cpu *cpu)
 {
     if (virtual_apic_delivers(cpu))
-        lapic_page_leave(&cpu->lapic, cpu->virtual_apic.registers);
+        device_lapic(cpu->index)->interrupts += lapic_page_leave(&cpu->lapic, cpu->virtual_apic.registers);
     else if ((cpu->virtual_apic.features & PV_APIC_TPR) != 0)
         lapic_page_priority(&cpu->lapic, cpu->virtual_apic.registers);
 }

@@ -51,6 +51,7 @@ struct lapic {
     uint32_t task_priority, logical, format, spurious, errors, new_errors, icr_low, icr_high, divide;
     uint32_t lvt[LVT_COUNT];
     uint32_t requested[8], in_service[8], level[8]; ///< IRR, ISR, TMR
+    uint32_t given[8];                              ///< requests that a virtual-APIC page has (lapic_page.h)
     uint32_t initial;                               ///< count of the timer
     uint64_t start;                                 ///< when it was loaded, or its present period began
     uint64_t deadline;                              ///< when it expires, or DEV_NEVER

@@ -46,19 +46,24 @@ uint32_t lapic_page_enter(struct lapic *lapic, uint32_t *page)
         requested = lapic->requested[i] != 0 ? i * 32 + 31 - (uint32_t)__builtin_clz(lapic->requested[i]) : requested;
         in_service =
             lapic->in_service[i] != 0 ? i * 32 + 31 - (uint32_t)__builtin_clz(lapic->in_service[i]) : in_service;
+        lapic->given[i] = lapic->requested[i];
         lapic->requested[i] = 0;
     }
     page[at(TASK_PRIORITY)] = lapic->task_priority;
     return (lapic_enabled(lapic) ? requested : 0) | in_service << 8;
 }
 
-void lapic_page_leave(struct lapic *lapic, const uint32_t *page)
+uint32_t lapic_page_leave(struct lapic *lapic, const uint32_t *page)
 {
+    uint32_t count = 0;
     for (uint32_t i = 0; i < SETS; i++) {
+        for (uint32_t taken = lapic->given[i] & ~page[word(REQUESTED, i)]; taken != 0; taken &= taken - 1)
+            count++;
         lapic->requested[i] |= page[word(REQUESTED, i)];
         lapic->in_service[i] = page[word(IN_SERVICE, i)];
     }
     lapic_page_priority(lapic, page);
+    return count;
 }
 
 void lapic_page_priority(struct lapic *lapic, const uint32_t *page)

@@ -15,8 +15,8 @@ void lapic_page_registers(const struct lapic *lapic, uint32_t *page);
 /// Task priority, requests (which are the page's then) and services. Returns the guest interrupt status (25.4.2); nothing is
 /// requested in it while the local APIC is off.
 uint32_t lapic_page_enter(struct lapic *lapic, uint32_t *page);
-/// Takes them back.
-void lapic_page_leave(struct lapic *lapic, const uint32_t *page);
+/// Takes them back. Returns how many of the requests the guest has taken.
+uint32_t lapic_page_leave(struct lapic *lapic, const uint32_t *page);
 /// Without virtual-interrupt delivery: task priority, and the sets for the guest to read. Returns the TPR threshold: 0, or the class of
 /// a request that waits for nothing but a lower task priority (SDM Vol. 3C 30.1.2).
 uint32_t lapic_page_show(const struct lapic *lapic, uint32_t *page);
