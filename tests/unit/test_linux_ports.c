@@ -63,6 +63,28 @@ static const struct pv_device *find_row(const char *name)
     return NULL;
 }
 
+static int64_t use_what_is_not_there(unsigned at)
+{
+    s->gpr[PV_RCX] = 0xdead;
+    s->inject = 0; // taken
+    return at < 3    ? exit_with(at == 0 ? PV_EXIT_RDMSR : PV_EXIT_WRMSR)
+           : at == 3 ? io(0x1234, 2, true, 0)
+                     : end_machine();
+}
+
+/// What has no device is counted, too.
+static void test_counts_nobody(void **state)
+{
+    (void)state;
+    const struct pv_device *none = find_row("none"), *msr = find_row("no msr");
+    const struct pv_device before[] = {*none, *msr};
+    run(use_what_is_not_there);
+    assert_int_equal(msr->reads, before[1].reads + 1);
+    assert_int_equal(msr->writes, before[1].writes + 2);
+    assert_int_equal(none->reads, before[0].reads + 1);
+    assert_int_equal(none->writes, before[0].writes);
+}
+
 static void test_counts(void **state)
 {
     (void)state;
@@ -247,8 +269,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_prints),     T(test_reads_ports), T(test_counts),    T(test_input),       T(test_input_ends_a_run),
-        T(test_held_input), T(test_prompt),      T(test_string_io), T(test_long_string),
+        T(test_prints),           T(test_reads_ports), T(test_counts), T(test_counts_nobody), T(test_input),
+        T(test_input_ends_a_run), T(test_held_input),  T(test_prompt), T(test_string_io),     T(test_long_string),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

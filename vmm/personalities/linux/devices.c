@@ -6,10 +6,16 @@
 static const struct {
     const char *name, *place;
 } fixed[DEVICE_FIXED] = {
-    [DEVICE_UART] = {"uart", "port 0x3f8, irq 4"}, [DEVICE_PIC] = {"pic", "ports 0x20, 0xa0"},
-    [DEVICE_PIT] = {"pit", "port 0x40, irq 0"},    [DEVICE_RTC] = {"rtc", "port 0x70, irq 8"},
-    [DEVICE_PM] = {"acpi-pm", "port 0x600"},       [DEVICE_PVPANIC] = {"pvpanic", "port 0x505"},
-    [DEVICE_PCI] = {"pci", "port 0xcf8"},          [DEVICE_IOAPIC] = {"ioapic", "0xfec00000"},
+    [DEVICE_UART] = {"uart", "port 0x3f8, irq 4"},
+    [DEVICE_PIC] = {"pic", "ports 0x20, 0xa0"},
+    [DEVICE_PIT] = {"pit", "port 0x40, irq 0"},
+    [DEVICE_RTC] = {"rtc", "port 0x70, irq 8"},
+    [DEVICE_PM] = {"acpi-pm", "port 0x600"},
+    [DEVICE_PVPANIC] = {"pvpanic", "port 0x505"},
+    [DEVICE_PCI] = {"pci", "port 0xcf8"},
+    [DEVICE_IOAPIC] = {"ioapic", "0xfec00000"},
+    [DEVICE_NONE] = {"none", "other ports, other memory"},
+    [DEVICE_MSR] = {"no msr", "#GP"},
 };
 static const char *const virtio_names[VIRTIO_DEVICES] = {
     [VIRTIO_DISK] = "virtio-blk",

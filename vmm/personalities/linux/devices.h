@@ -18,8 +18,9 @@ enum device_row {
     DEVICE_PVPANIC,
     DEVICE_PCI,
     DEVICE_IOAPIC,
+    DEVICE_NONE, ///< ports and memory where nobody answers
+    DEVICE_MSR,  ///< MSRs that do not exist, or not with that value: each access was answered with #GP
     DEVICE_FIXED,
-    DEVICE_NONE = DEVICE_FIXED, ///< an access that nobody answers
 };
 
 /// Makes the table and tells the multiplexer of it, the first time. NULL, or what is wrong.

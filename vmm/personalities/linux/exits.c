@@ -41,6 +41,7 @@ static void handle_rdmsr(struct cpu *cpu)
     } else if (lapic_read_msr(&cpu->lapic, msr, &value, pv_tsc())) {
         device_lapic(cpu->index)->reads++;
     } else if (!msr_read(&cpu->msrs, msr, &value)) {
+        device_row(DEVICE_MSR)->reads++;
         cpu_raise_gp(cpu);
         return;
     }
@@ -58,10 +59,12 @@ static void handle_wrmsr(struct cpu *cpu)
     const bool lapic = lapic_write_msr(&cpu->lapic, msr, value, pv_tsc());
     if (lapic)
         device_lapic(cpu->index)->writes++;
-    if (lapic || msr_write(&cpu->msrs, msr, value))
+    if (lapic || msr_write(&cpu->msrs, msr, value)) {
         pv_skip_instruction(state);
-    else
+    } else {
+        device_row(DEVICE_MSR)->writes++;
         cpu_raise_gp(cpu);
+    }
 }
 
 static void handle_hlt(struct cpu *cpu)

@@ -36,10 +36,12 @@ static bool is_apic(uint64_t address)
     return address - LAPIC_ADDRESS < LAPIC_SIZE || address - IOAPIC_ADDRESS < IOAPIC_SIZE;
 }
 
-/// The APIC at an address of one.
-static struct pv_device *apic_row(const struct cpu *cpu, uint64_t address)
+/// Who is at an address, PCI functions aside.
+static struct pv_device *row_at(const struct cpu *cpu, uint64_t address)
 {
-    return address - IOAPIC_ADDRESS < IOAPIC_SIZE ? device_row(DEVICE_IOAPIC) : device_lapic(cpu->index);
+    if (address - IOAPIC_ADDRESS < IOAPIC_SIZE)
+        return device_row(DEVICE_IOAPIC);
+    return is_apic(address) ? device_lapic(cpu->index) : device_row(DEVICE_NONE);
 }
 
 static uint32_t read_register(struct cpu *cpu, uint64_t address)
@@ -66,8 +68,7 @@ static uint64_t read_any(struct cpu *cpu, uint64_t address, uint32_t size)
     uint64_t value;
     if (!is_apic(address) && pci_memory_read(&machine.pci, address, size, &value))
         return value;
-    if (is_apic(address))
-        apic_row(cpu, address)->reads++;
+    row_at(cpu, address)->reads++;
     value = read_register(cpu, first);
     if ((address & 3) + size > 4)
         value |= (uint64_t)read_register(cpu, first + 4) << 32;
@@ -78,8 +79,7 @@ static void write_any(struct cpu *cpu, uint64_t address, uint32_t size, uint64_t
 {
     if (!is_apic(address) && pci_memory_write(&machine.pci, address, size, value))
         return;
-    if (is_apic(address))
-        apic_row(cpu, address)->writes++;
+    row_at(cpu, address)->writes++;
     for (uint32_t i = 0; i + 4 <= size; i += 4)
         if (address % 4 == 0)
             write_register(cpu, address + i, (uint32_t)(value >> 8 * i));
