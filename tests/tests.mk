@@ -62,6 +62,19 @@ $(BUILD)/kernels/%.bin: tests/kernels/boot.asm tests/tests.mk
 	@mkdir -p $(@D)
 	$(call say,NASM,$<)$(NASM) -f bin -DFLAT -Werror $< -o $@
 
+# A hostile one; guests/guests.mk says how code for guests is compiled.
+test-kernels: $(BUILD)/kernels/scribble.elf
+SCRIBBLE_SRC := tests/kernels/scribble/entry.asm $(wildcard tests/kernels/scribble/*.c) vmm/lib/format.c vmm/lib/string.c
+$(BUILD)/scribble/%.c.o: %.c Makefile guests/guests.mk tests/tests.mk
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(GUEST_CFLAGS) -m64 -MMD -MP -c $< -o $@
+$(BUILD)/scribble/%.asm.o: %.asm tests/tests.mk
+	@mkdir -p $(@D)
+	$(call say,NASM,$<)$(NASM) -f elf64 -Werror $< -o $@
+$(BUILD)/kernels/scribble.elf: $(SCRIBBLE_SRC:%=$(BUILD)/scribble/%.o) tests/kernels/scribble/scribble.ld
+	$(call say,LD,$@)$(LD) -m elf_x86_64 -nostdlib -static -z noexecstack --build-id=none --no-warn-rwx-segments \
+	    -T tests/kernels/scribble/scribble.ld -e enter -o $@ $(filter %.o,$^)
+
 # ---- fuzzers ----
 FUZZERS := $(sort $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c))))
 COVERAGE := -fsanitize=fuzzer-no-link
@@ -78,7 +91,7 @@ $(BUILD)/fuzz/machine/%.c.o: %.c Makefile tests/tests.mk
 	$(call say,FUZZCC,$<)$(FUZZCC) $(MACHINE) $(HOST) -O1 $(SANITIZE) $(COVERAGE) -MMD -MP -c $< -o $@
 define FUZZ_RULE
 $(BUILD)/fuzz/$(1): $(call links,tests/fuzz/$(1).c,$(BUILD)/fuzz)
-	$$(call say,FUZZLD,$$@)$$(FUZZCC) $$(SANITIZE) -fsanitize=fuzzer -o $$@ $$^
+	$$(call say,FUZZLD,$$@)$$(FUZZCC) $$(SANITIZE) -fsanitize=fuzzer -o $$@ $$^ $(call libraries,tests/fuzz/$(1).c)
 endef
 $(foreach t,$(FUZZERS),$(eval $(call FUZZ_RULE,$(t))))
 

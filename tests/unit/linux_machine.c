@@ -22,9 +22,11 @@ int64_t (*script)(unsigned run);
 uint32_t pending;
 const char *input = "";
 bool has_apic;
+uint64_t cs_access, slowness;
 unsigned runs, waits, signals, yields;
+unsigned most_waits;
 uint64_t run_deadline, ran;
-uint64_t waited_until;
+uint64_t waited_until, written;
 char output[4096];
 size_t output_size;
 const struct pv_device *published;
@@ -46,6 +48,11 @@ uint64_t pv_tsc(void)
     return now += LOOK;
 }
 
+void restart_time(void)
+{
+    now = 0;
+}
+
 static void pass_until(uint64_t point)
 {
     now = point > now ? point : now;
@@ -61,8 +68,8 @@ static int64_t wait_for_event(uint32_t mask, uint64_t deadline)
         return events;
     waits++;
     waited_until = deadline;
-    if (deadline == DEV_NEVER)
-        machine.phase = PHASE_ENDED; // nothing would ever happen
+    if (deadline == DEV_NEVER || waits == most_waits)
+        machine.phase = PHASE_ENDED; // nothing would ever happen, or has for too long
     else
         pass_until(deadline);
     return PV_ERR_TIMEOUT;
@@ -91,6 +98,7 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
         assert_true(output_size + a1 < sizeof(output));
         memcpy(output + output_size, (const char *)(uintptr_t)a0, a1);
         output_size += a1;
+        written = now += slowness;
         return (int64_t)a1;
     case PV_SYS_CONSOLE_READ: {
         const size_t size = strnlen(input, a1 < 7 ? a1 : 7); // in pieces
@@ -107,6 +115,12 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_EVENT_SIGNAL:
         signals++;
         return PV_OK;
+    case PV_SYS_VMCS_READ: {
+        struct pv_vmcs_entry *entries = (struct pv_vmcs_entry *)(uintptr_t)a1;
+        for (uint64_t i = 0; i < a2; i++)
+            entries[i].value = entries[i].field == VMCS_CS_ACCESS_RIGHTS ? cs_access : 0;
+        return (int64_t)a2;
+    }
     default:
         return PV_OK;
     }
@@ -166,7 +180,7 @@ int reset_machine(void **state)
     machine.agent_count = 1; // nobody else comes to the reset
     assert_null(machine_await_reset(0));
     machine.agent_count = 2;
-    machine.exit_code = -1;
+    machine.exit_code = (enum machine_end) - 1;
     assert_true(cpu_create(&machine.cpus[0], 0) >= 0 && cpu_create(&machine.cpus[1], 1) >= 0);
     s = machine.cpus[0].vcpu.state;
     lapic = &machine.cpus[0].lapic;

@@ -11,7 +11,7 @@
 #include "vmm/personalities/linux/machine.h"
 
 enum { POOL = 64 << 20, KERNEL_SIZE = 4096, EXIT_IO = 30, EXIT_RDMSR = 31, EXIT_WRMSR = 32 };
-enum { CODE = 0x8000, RFLAGS_IF = 1 << 9 };
+enum { CODE = 0x8000, RFLAGS_IF = 1 << 9, VMCS_CS_ACCESS_RIGHTS = 0x4816 };
 #define VALID (UINT32_C(1) << 31)
 
 /// Set-up of the group, once.
@@ -26,11 +26,14 @@ extern int64_t (*script)(unsigned run); ///< a run of the guest: changes the sta
 extern uint32_t pending;                ///< events of the agent
 extern const char *input;
 extern bool has_apic;
+extern uint64_t cs_access;  ///< the guest's code segment
+extern uint64_t slowness;   ///< ticks that writing to the console takes
+extern unsigned most_waits; ///< ends the machine at so many waits, unless it is 0
 
 // What the personality did.
 extern unsigned runs, waits, signals, yields;
-extern uint64_t run_deadline, ran; ///< of the last run: when it ends, which vcpu
-extern uint64_t waited_until;
+extern uint64_t run_deadline, ran;     ///< of the last run: when it ends, which vcpu
+extern uint64_t waited_until, written; ///< when the last wait ended, and the last output
 extern char output[4096];
 extern size_t output_size;
 extern const struct pv_device *published;
@@ -41,6 +44,8 @@ extern uint64_t features; ///< of the last PV_SYS_VCPU_APIC
 extern struct pv_vcpu_state *s;
 extern struct lapic *lapic;
 
+/// The TSC is 0 again.
+void restart_time(void);
 /// Lets the first agent live until the machine ends.
 void run(int64_t (*guest)(unsigned));
 /// A run that goes on until its deadline.

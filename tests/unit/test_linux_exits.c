@@ -78,6 +78,24 @@ static void test_unknown_instruction(void **state)
     assert_non_null(strstr(output, "not emulated"));
 }
 
+/// An IDT that is not in memory: the instruction that an event interrupts does not access it.
+static int64_t no_table(unsigned at)
+{
+    set_code("\x89\x03", 2); // mov [rbx], eax
+    s->vectoring_info = VALID | 3 << 8 | 13;
+    return at == 0 ? touch(0xfec00000) : end_machine();
+}
+
+static void test_no_table(void **state)
+{
+    (void)state;
+    run(no_table);
+    assert_int_equal(runs, 1);
+    assert_int_equal(machine.exit_code, 1);
+    output[output_size] = '\0';
+    assert_non_null(strstr(output, "an event cannot be delivered: it needs memory at 0xfec00000"));
+}
+
 /* ---- other exits ---- */
 
 static int64_t control_registers(unsigned at)
@@ -123,6 +141,74 @@ static void test_control_registers(void **state)
     assert_int_equal(runs, 6);
 }
 
+/// CR0 as a guest writes it, where each of its values is refused. The processor would have refused it, too, had CD not changed.
+static int64_t refused_cr0(unsigned at)
+{
+    enum {
+        LME = 1 << 8,
+        LMA = 1 << 10,
+        PAE = 1 << 5,
+        PCIDE = 1 << 17,
+        CET = 1 << 23,
+        CODE_64 = 0xa09b,
+        CODE_32 = 0xc09b
+    };
+    static const struct {
+        uint64_t cr0, cr4, efer, cs, value;
+    } cases[] = {
+        {0x80010031, PAE, LME | LMA, CODE_64, 0x40010031},         // paging ends in 64-bit mode
+        {0x80010031, PAE | PCIDE, LME | LMA, CODE_32, 0x40010031}, // or with process-context identifiers
+        {0x80010031, PAE | CET, LME | LMA, CODE_64, 0xc0000031}, // write protection ends, control-flow enforcement not
+        {0x10031, PAE, LME, CODE_64, 0xc0010031},                // IA-32e mode begins in a segment of 64 bits
+        {0x10031, 0, LME, CODE_32, 0xc0010031},                  // or without PAE
+        {0x10031, PAE, 0, CODE_32, 0xc0010030},                  // paging without protection
+        {0x80010031, PAE, 0, CODE_32, UINT64_C(0x1c0010031)},
+    };
+    enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+    if (at > 0) {
+        assert_int_equal(s->inject & 0xff, 13);
+        assert_int_equal(s->cr0, cases[at - 1].cr0);
+        s->inject = 0;
+    }
+    if (at == CASES)
+        return end_machine();
+    s->cr0 = cases[at].cr0;
+    s->cr4 = cases[at].cr4;
+    s->efer = cases[at].efer;
+    cs_access = cases[at].cs;
+    s->gpr[PV_RDX] = cases[at].value;
+    s->exit_qualification = PV_RDX << 8;
+    return exit_with(28);
+}
+
+/// From compatibility mode paging can be left, and entered from a segment of 32 bits.
+static int64_t accepted_cr0(unsigned at)
+{
+    if (at == 0) {
+        s->cr0 = 0x80010031;
+        s->cr4 = 0x20;
+        s->efer = 0x500;
+        cs_access = 0xc09b;
+    } else {
+        assert_int_equal(s->inject & VALID, 0);
+        assert_int_equal(s->cr0, at == 1 ? 0x40010031 : 0x80010031);
+        s->efer = 0x100;
+    }
+    s->gpr[PV_RDX] = at == 0 ? 0x40010031 : 0x80010031;
+    s->exit_qualification = PV_RDX << 8;
+    return at == 2 ? end_machine() : exit_with(28);
+}
+
+static void test_cr0(void **state)
+{
+    (void)state;
+    run(refused_cr0);
+    assert_int_equal(runs, 8);
+    reset_machine(NULL);
+    run(accepted_cr0);
+    assert_int_equal(runs, 3);
+}
+
 static int64_t vmx_instruction(unsigned at)
 {
     static const uint32_t reasons[] = {18, 19, 27, 50, 53, 36, 11};
@@ -158,8 +244,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_device_memory),       T(test_unknown_instruction), T(test_control_registers),
-        T(test_hidden_instructions), T(test_triple_fault),
+        T(test_device_memory),     T(test_unknown_instruction), T(test_no_table),     T(test_cr0),
+        T(test_control_registers), T(test_hidden_instructions), T(test_triple_fault),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

@@ -265,12 +265,47 @@ static void test_long_string(void **state)
     assert_int_equal(runs, 5);
 }
 
+/// A string of resets is one, and so is one of power-offs, whatever follows.
+static int64_t resets(unsigned at)
+{
+    assert_int_equal(at, 0);
+    memset(pv_guest_pointer(&machine.memory, 0x9000, 100), 0xfe, 100);
+    s->gpr[PV_RCX] = 100;
+    s->guest_linear_address = 0x9000;
+    s->exit_instruction_info = 2 << 7;
+    s->exit_qualification = UINT64_C(0x640000) | 1 << 4 | 1 << 5;
+    return exit_with(EXIT_IO);
+}
+
+static int64_t panics(unsigned at)
+{
+    resets(at);
+    memset(pv_guest_pointer(&machine.memory, 0x9000, 100), 1, 100);
+    s->exit_qualification = UINT64_C(0x5050000) | 1 << 4 | 1 << 5;
+    return PV_RUN_EXIT;
+}
+
+static void test_string_of_ends(void **state)
+{
+    (void)state;
+    run(resets);
+    assert_int_equal(machine.phase, PHASE_RESET);
+    output[output_size] = '\0';
+    assert_string_equal(output, "linux: the guest resets the machine\n");
+    reset_machine(NULL);
+    run(panics);
+    assert_int_equal(machine.exit_code, MACHINE_PANICKED);
+    output[output_size] = '\0';
+    assert_string_equal(output, "linux: the guest's kernel has panicked\n");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_prints),           T(test_reads_ports), T(test_counts), T(test_counts_nobody), T(test_input),
-        T(test_input_ends_a_run), T(test_held_input),  T(test_prompt), T(test_string_io),     T(test_long_string),
+        T(test_prints),    T(test_reads_ports),      T(test_counts),         T(test_counts_nobody),
+        T(test_input),     T(test_input_ends_a_run), T(test_held_input),     T(test_prompt),
+        T(test_string_io), T(test_long_string),      T(test_string_of_ends),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

@@ -47,6 +47,31 @@ static void test_start_up(void **state)
     assert_false(other->waits_for_startup);
 }
 
+/// A timer that goes off faster than the guest is entered does not keep it from running.
+static int64_t stormed(unsigned at)
+{
+    enum { MODE_2 = 0x34, LEAST = 20000 };
+    static const struct {
+        uint16_t port;
+        uint8_t value;
+    } writes[] = {{0x43, MODE_2}, {0x40, 2}, {0x40, 0}, {0x3f8, 'x'}};
+    assert_true(run_deadline >= written + LEAST);
+    return at < 4 ? io(writes[at].port, 1, false, writes[at].value) : at < 8 ? run_out() : end_machine();
+}
+
+static void test_storm(void **state)
+{
+    (void)state;
+    machine.console.patience = 0; // what is said is said between two runs
+    slowness = 100000;
+    written = 0;
+    run(stormed);
+    slowness = 0;
+    machine.console.patience = info.tsc_hz / 50;
+    assert_int_equal(runs, 9);
+    assert_int_equal(output_size, 1);
+}
+
 /* ---- an agent with two processors ---- */
 
 enum { TURN = 1000000 }; ///< ticks: a millisecond
@@ -147,10 +172,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_start_up),
-        T(test_turns),
-        T(test_pause_loops),
-        T(test_wakes_the_other),
+        T(test_start_up), T(test_storm), T(test_turns), T(test_pause_loops), T(test_wakes_the_other),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

@@ -4,7 +4,7 @@
 
 #include "machine.h"
 
-enum { TURNS_PER_SECOND = 1000, LEAST_RUNS_PER_SECOND = 50000 };
+enum { TURNS_PER_SECOND = 1000 };
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -98,13 +98,6 @@ static uint64_t take_turn(struct agent *agent, const struct wishes *wishes, uint
     return wishes->several ? agent->turn_end : DEV_NEVER;
 }
 
-/// After its deadline a processor does not run at all, and a timer that goes off all the time would keep it from ever running.
-static uint64_t not_too_soon(uint64_t deadline, uint64_t now)
-{
-    const uint64_t least = now + machine.info->tsc_hz / LEAST_RUNS_PER_SECOND;
-    return deadline > least ? deadline : least;
-}
-
 /// A processor waits for another one, which may be without a core: it goes behind those of its agent that can run; if there is none,
 /// its agent goes behind others of the core.
 static void give_way(struct agent *agent, const struct wishes *wishes)
@@ -136,7 +129,7 @@ void agent_loop(uint32_t number)
         uint64_t end = earlier(wishes.deadline, take_turn(&machine.agents[number], &wishes, now));
         end = earlier(end, machine.console.flush_at);
         end = number == 0 ? earlier(end, machine.poll_at) : end;
-        cpu_run(wishes.next, not_too_soon(end, now));
+        cpu_run(wishes.next, end);
         if (wishes.next->spins)
             give_way(&machine.agents[number], &wishes);
     }

@@ -8,6 +8,7 @@
 #include <polyvisor/string.h>
 
 enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160 };
+enum { SHORTEST_RUNS_PER_SECOND = 50000, SHORTEST_RUN = 4000 };
 
 static struct pv_cpuid host_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -230,6 +231,15 @@ bool cpu_runnable(struct cpu *cpu, uint64_t now)
     return true;
 }
 
+/// After its deadline a processor does not run at all, and a timer that goes off all the time would keep it from ever running. In
+/// ticks, too, since where the TSC counts slowly, as in an emulator, it is the entry that takes microseconds.
+static uint64_t not_too_soon(uint64_t deadline)
+{
+    const uint64_t time = machine.info->tsc_hz / SHORTEST_RUNS_PER_SECOND;
+    const uint64_t least = pv_tsc() + (time > SHORTEST_RUN ? time : SHORTEST_RUN);
+    return deadline > least ? deadline : least;
+}
+
 void cpu_run(struct cpu *cpu, uint64_t deadline)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
@@ -240,7 +250,7 @@ void cpu_run(struct cpu *cpu, uint64_t deadline)
     state->vectoring_info = 0; // what it was about is repeated by this entry
     agent->place = AGENT_IN_GUEST;
     machine_unlock();
-    const int64_t result = pv_vcpu_run_until(cpu->vcpu.id, 0, deadline, AGENT_NEWS);
+    const int64_t result = pv_vcpu_run_until(cpu->vcpu.id, 0, not_too_soon(deadline), AGENT_NEWS);
     machine_lock();
     agent->place = AGENT_AT_WORK;
     virtio_devices_sample();

@@ -89,6 +89,11 @@ void cpu_handle_access(struct cpu *cpu, uint64_t address)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
     struct instruction instruction;
+    if ((state->vectoring_info & PV_INJECT_VALID) !=
+        0) { // an IDT, a TSS, a stack: the access is none of the instruction's
+        cpu_fail(cpu, "an event cannot be delivered: it needs memory at %#lx, which is not there", address);
+        return;
+    }
     if (!fetch(cpu, &instruction)) {
         cpu_fail(cpu, "access to %#lx (qualification %#lx) by an instruction that is not emulated", address,
                  state->exit_qualification);

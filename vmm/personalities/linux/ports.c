@@ -75,8 +75,11 @@ static uint8_t read_byte(uint16_t port)
     return 0xff;
 }
 
+/// Once: a string instruction that goes on writes more.
 static void reset(void)
 {
+    if (machine.phase != PHASE_RUNNING)
+        return;
     console_flush(&machine.console);
     pv_printf("linux: the guest resets the machine\n");
     machine_reset();
@@ -85,6 +88,8 @@ static void reset(void)
 /// For good: the message, then the exit code that says the same to whoever started the personality.
 static void end(const char *why, enum machine_end code)
 {
+    if (machine.phase != PHASE_RUNNING)
+        return;
     console_flush(&machine.console);
     pv_printf("linux: %s\n", why);
     machine_end(code);
