@@ -147,12 +147,14 @@ EMU ?= auto
 BOOT ?= efi
 CORES ?= 4
 MEM ?= 1G
+# The disk or the CD: where there are both, the CD is booted, and GRUB on UEFI knows of one core only where there is no ACPI.
+boots = $(if $(filter grub,$(BOOT)),--iso $(BUILD)/$(1).iso,--image $(BUILD)/$(1).img)
 # GDB=1: COM2 as TCP port 1234, for gdb (docs/gdb.md); another number: that port.
 GDB_PORT := $(if $(GDB),$(if $(filter 1,$(GDB)),1234,$(GDB)))
 run:
 	@tools/setup peer
 	@$(MAKE) --no-print-directory run-images
-	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) --image $(BUILD)/run.img --iso $(BUILD)/run.iso \
+	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) $(call boots,run) \
 	    $(if $(GDB_PORT),--gdb $(GDB_PORT))
 
 clean:
