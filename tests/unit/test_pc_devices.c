@@ -121,6 +121,22 @@ static void test_update_flag(void **state)
     assert_false(irq);
 }
 
+/// A reset of the machine: nothing interrupts any more, the clock goes on.
+static void test_rtc_reset(void **state)
+{
+    (void)state;
+    struct rtc rtc = new_rtc(1767225600);
+    set(&rtc, 11, 0x7a, 300000); // all interrupts, 24 hours
+    rtc_advance(&rtc, 1000000);
+    assert_true(irq);
+    rtc_reset(&rtc);
+    assert_false(irq);
+    assert_int_equal(rtc_deadline(&rtc), DEV_NEVER);
+    assert_int_equal(get(&rtc, 11, 1000001), 0x02);
+    assert_int_equal(get(&rtc, C, 1000001) & 0xb0, 0);
+    assert_int_equal(get(&rtc, 0, 3000001), 0x03);
+}
+
 static void test_update_interrupt(void **state)
 {
     (void)state;
@@ -382,20 +398,11 @@ static void test_tables_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_set_time),
-        cmocka_unit_test(test_twelve_hours),
-        cmocka_unit_test(test_update_flag),
-        cmocka_unit_test(test_update_interrupt),
-        cmocka_unit_test(test_alarm),
-        cmocka_unit_test(test_set_bit),
-        cmocka_unit_test(test_periodic),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_host_bridge),
-        cmocka_unit_test(test_writable_bits),
-        cmocka_unit_test(test_pm),
-        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_tables_fit),
+        cmocka_unit_test(test_dates),       cmocka_unit_test(test_set_time),    cmocka_unit_test(test_twelve_hours),
+        cmocka_unit_test(test_update_flag), cmocka_unit_test(test_rtc_reset),   cmocka_unit_test(test_update_interrupt),
+        cmocka_unit_test(test_alarm),       cmocka_unit_test(test_set_bit),     cmocka_unit_test(test_periodic),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_host_bridge), cmocka_unit_test(test_writable_bits),
+        cmocka_unit_test(test_pm),          cmocka_unit_test(test_tables),      cmocka_unit_test(test_tables_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

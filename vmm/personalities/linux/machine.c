@@ -132,6 +132,7 @@ static void make_devices(void)
     make_apics();
     pic_init(&machine.pic, (struct dev_line){set_intr, NULL, 0});
     pit_init(&machine.pit, hz, (struct dev_line){set_isa_line, NULL, PIT_IRQ});
+    rtc_reset(&machine.rtc);
     uart_init(&machine.uart, send_byte, &machine.console, (struct dev_line){set_isa_line, NULL, UART_IRQ});
     pci_init(&machine.pci, (struct dev_line){set_pci_pin, NULL, 0});
     pic_write(&machine.pic, PIC_EDGE_LEVEL_PORT + 1, PCI_LEVELS);
@@ -243,12 +244,15 @@ const char *machine_await_reset(uint32_t agent)
     const uint64_t interval = machine.info->tsc_hz / RESET_POLLS_PER_SECOND;
     machine.stopped++;
     if (agent != 0) {
-        while (machine.resets == before)
+        while (machine.resets == before && machine.phase != PHASE_ENDED)
             pv_event_wait(PV_EVENT_USER, pv_tsc() + interval);
         return NULL;
     }
-    while (machine.stopped < machine.agent_count)
+    // One that had not stopped yet may have ended the machine meanwhile; once all have, nobody can.
+    while (machine.stopped < machine.agent_count && machine.phase != PHASE_ENDED)
         pv_event_wait(PV_EVENT_USER, pv_tsc() + interval);
+    if (machine.phase == PHASE_ENDED)
+        return NULL;
     const char *wrong = make();
     machine.stopped = 0;
     machine.phase = PHASE_RUNNING;

@@ -15,7 +15,7 @@ static _Noreturn void give_up(const char *why)
 /// From power-on or reset to the next one. Returns when the machine ends.
 static void serve(uint32_t agent)
 {
-    for (;;) {
+    while (machine.phase != PHASE_ENDED) {
         for (uint32_t i = agent; i < machine.cpu_count; i += machine.agent_count) {
             const int64_t result = cpu_create(&machine.cpus[i], i);
             if (result < 0)
@@ -24,9 +24,7 @@ static void serve(uint32_t agent)
         if (agent == 0 && !cpu_enter_kernel(&machine.cpus[0]))
             give_up("the tables of the entry do not fit");
         agent_loop(agent);
-        if (machine.phase == PHASE_ENDED)
-            return;
-        const char *wrong = machine_await_reset(agent);
+        const char *wrong = machine.phase == PHASE_ENDED ? NULL : machine_await_reset(agent);
         if (wrong != NULL)
             give_up(wrong);
     }

@@ -4,7 +4,15 @@
 
 enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR, A, B, C, D };
 enum { CENTURY = 0x32, INDEX_MASK = 0x7f };
-enum { A_RATE = 15, A_UPDATE = 0x80, B_SET = 0x80, B_PERIODIC = 0x40, B_ALARM = 0x20, B_UPDATE = 0x10 };
+enum {
+    A_RATE = 15,
+    A_UPDATE = 0x80,
+    B_SET = 0x80,
+    B_PERIODIC = 0x40,
+    B_ALARM = 0x20,
+    B_UPDATE = 0x10,
+    B_SQUARE_WAVE = 8
+};
 enum { B_BINARY = 4, B_24_HOURS = 2, C_REQUEST = 0x80, D_VALID = 0x80, PM = 0x80, ANY = 0xc0 };
 enum { CLOCK_HZ = 32768, UPDATE_CYCLES = 8, DAY_SECONDS = 86400 }; ///< the update begins 244 us before the second
 
@@ -153,6 +161,13 @@ void rtc_init(struct rtc *rtc, uint64_t hz, uint64_t now, int64_t epoch, struct 
     *rtc = (struct rtc){.hz = hz, .origin = now, .epoch = epoch, .interrupt = interrupt};
     rtc->ram[A] = 0x26;
     rtc->ram[B] = B_24_HOURS;
+}
+
+void rtc_reset(struct rtc *rtc)
+{
+    rtc->ram[B] &= (uint8_t)~(B_PERIODIC | B_ALARM | B_UPDATE | B_SQUARE_WAVE);
+    rtc->flags = 0;
+    dev_line_set(&rtc->interrupt, false);
 }
 
 /* ---- registers ---- */

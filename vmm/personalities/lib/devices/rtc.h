@@ -22,6 +22,9 @@ struct rtc {
 /// A clock that shows `epoch` at tick `now`.
 void rtc_init(struct rtc *rtc, uint64_t hz, uint64_t now, int64_t epoch, struct dev_line interrupt);
 
+/// The RESET pin: no interrupts; time, alarm and memory stay (MC146818, "RESET").
+void rtc_reset(struct rtc *rtc);
+
 /// When rtc_advance has to be called next, or DEV_NEVER while no interrupt is enabled.
 uint64_t rtc_deadline(const struct rtc *rtc);
 void rtc_advance(struct rtc *rtc, uint64_t now);
