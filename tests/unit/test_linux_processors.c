@@ -72,6 +72,20 @@ static void test_storm(void **state)
     assert_int_equal(output_size, 1);
 }
 
+/// An end while the others already wait for the reset to go on: nobody waits for ever.
+static void test_end_during_reset(void **state)
+{
+    (void)state;
+    machine_lock();
+    machine_reset();
+    machine_end(42); // by an agent that had not seen the reset
+    machine_unlock();
+    assert_null(machine_await_reset(0));
+    assert_null(machine_await_reset(1));
+    assert_int_equal(machine.phase, PHASE_ENDED);
+    assert_int_equal(machine.exit_code, 42);
+}
+
 /* ---- an agent with two processors ---- */
 
 enum { TURN = 1000000 }; ///< ticks: a millisecond
@@ -99,27 +113,28 @@ static void test_turns(void **state)
     assert_int_equal(waits, 0);
 }
 
-/// Each waits for the other in a loop of PAUSE: turns end at once, and the instruction is not executed again. Alone it gives its
-/// agent's core away.
-static int64_t spin(unsigned at)
+static int64_t spin(struct pv_vcpu_state *state)
 {
-    struct pv_vcpu_state *state = machine.cpus[at % 2].vcpu.state;
-    if (at < 4) {
-        assert_int_equal(ran, machine.cpus[at % 2].vcpu.id);
-        assert_int_equal(state->rip, CODE + at / 2 * 2);
-        assert_int_equal(yields, 0);
-        state->exit_reason = PV_EXIT_PAUSE;
-        state->exit_instruction_length = 2;
-        machine.cpus[1].lapic.waits_for_startup = at == 3;
-        return PV_RUN_EXIT;
-    }
-    if (at == 4) {
-        state->exit_reason = PV_EXIT_PAUSE;
-        return PV_RUN_EXIT;
-    }
-    assert_int_equal(ran, machine.cpus[0].vcpu.id);
-    assert_int_equal(yields, 1);
-    return end_machine();
+    state->exit_reason = PV_EXIT_PAUSE;
+    state->exit_instruction_length = 2;
+    return PV_RUN_EXIT;
+}
+
+/// Each waits in a loop of PAUSE: turns end at once, and the instruction is not executed again. When all have, or when there is only
+/// one, the agent gives its core away.
+static int64_t wait_for_each_other(unsigned at)
+{
+    static const unsigned yielded[] = {0, 0, 1, 1, 1, 2};
+    struct cpu *cpu = &machine.cpus[at == 5 ? 0 : at % 2];
+    assert_int_equal(ran, cpu->vcpu.id);
+    assert_int_equal(yields, yielded[at]);
+    assert_int_equal(cpu->vcpu.state->rip, at == 5 ? CODE + 6 : CODE + at / 2 * 2);
+    if (at == 5)
+        return end_machine();
+    if (at != 3)
+        return spin(cpu->vcpu.state);
+    machine.cpus[1].lapic.waits_for_startup = true; // it does something, and then nothing any more
+    return exit_with(54);
 }
 
 static void test_pause_loops(void **state)
@@ -129,7 +144,7 @@ static void test_pause_loops(void **state)
     machine.cpus[1].lapic.waits_for_startup = false;
     for (unsigned i = 0; i < 2; i++)
         machine.cpus[i].vcpu.state->rip = CODE;
-    script = spin;
+    script = wait_for_each_other;
     agent_loop(0);
     assert_int_equal(runs, 6);
 }
@@ -172,7 +187,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_start_up), T(test_storm), T(test_turns), T(test_pause_loops), T(test_wakes_the_other),
+        T(test_start_up), T(test_end_during_reset), T(test_storm),
+        T(test_turns),    T(test_pause_loops),      T(test_wakes_the_other),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

@@ -50,7 +50,7 @@ static void wait(uint32_t number, uint64_t deadline)
 /// What an agent's processors want.
 struct wishes {
     struct cpu *next;  ///< the one to run; NULL: none can
-    bool several;      ///< more than one can
+    uint32_t runnable; ///< how many can
     uint64_t deadline; ///< when the first timer expires
 };
 
@@ -67,7 +67,7 @@ static struct wishes ask(uint32_t number, uint64_t now)
     do { // in the order of turns, the current one first
         struct cpu *cpu = &machine.cpus[index];
         if (cpu_runnable(cpu, now)) {
-            wishes.several = wishes.several || wishes.next != NULL;
+            wishes.runnable++;
             if (wishes.next == NULL || (over && wishes.next->index == first))
                 wishes.next = cpu;
             if (urgent == NULL && cpu_interrupted(cpu) && !(over && index == first))
@@ -95,17 +95,18 @@ static uint64_t take_turn(struct agent *agent, const struct wishes *wishes, uint
         agent->current = wishes->next->index;
         agent->turn_end = turn_from(now);
     }
-    return wishes->several ? agent->turn_end : DEV_NEVER;
+    return wishes->runnable > 1 ? agent->turn_end : DEV_NEVER;
 }
 
-/// A processor waits for another one, which may be without a core: it goes behind those of its agent that can run; if there is none,
-/// its agent goes behind others of the core.
+/// A processor waits for another one, which may be without a core: it goes behind those of its agent that can run. When all of them
+/// have waited in turn, it is for one of another agent, and this one goes behind others of the core.
 static void give_way(struct agent *agent, const struct wishes *wishes)
 {
     wishes->next->spins = false;
     agent->turn_end = 0;
-    if (wishes->several)
+    if (++agent->spinning < wishes->runnable)
         return;
+    agent->spinning = 0;
     machine_unlock();
     pv_yield();
     machine_lock();
@@ -132,6 +133,8 @@ void agent_loop(uint32_t number)
         cpu_run(wishes.next, end);
         if (wishes.next->spins)
             give_way(&machine.agents[number], &wishes);
+        else
+            machine.agents[number].spinning = 0;
     }
     machine_unlock();
 }

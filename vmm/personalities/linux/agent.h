@@ -22,6 +22,7 @@ enum agent_place {
 struct agent {
     _Atomic enum agent_place place;
     uint32_t current;  ///< the processor whose turn it is
+    uint32_t spinning; ///< how many processors have, one after the other, only waited for others (give_way)
     uint64_t turn_end; ///< when another one gets its turn, if there is one that wants it
 };
 
