@@ -110,7 +110,9 @@ enum pv_vcpu_syscall {
     /// (vcpu, enum pv_apic bits, pool offset of the virtual-APIC page, pool offset of the APIC-access page): 0. From now on the
     /// processor virtualizes the vcpu's local APIC in these ways, and in no other (SDM Vol. 3C chapter 30); 0: not at all. The
     /// pages are the caller's own and may be changed at any time. The APIC-access page is for PV_APIC_ACCESSES alone, to be mapped
-    /// where the guest's APIC is, by a small page; all vcpus of a space should have the same one. TPR threshold, EOI-exit bitmaps and
+    /// where the guest's APIC is, by a small page. All vcpus of a space should have the same one, and while one of them is without
+    /// PV_APIC_ACCESSES it should not be mapped: translations made by that one would be used by the others, who would find memory
+    /// there (SDM Vol. 3C 29.4.4). TPR threshold, EOI-exit bitmaps and
     /// guest interrupt status are fields for PV_SYS_VMCS_WRITE, 0 after this call; the last also stands in the state page. MSRs
     /// 0x800 to 0x8ff are closed; PV_SYS_MSR_ALLOW opens those accesses that the processor virtualizes.
     /// Errors: PV_ERR_INVALID: no page of the pool, or bits that do not go together; PV_ERR_UNSUPPORTED: the processor

@@ -51,7 +51,8 @@ struct machine {
     struct ioapic ioapic;
     struct apic_bus bus;
     uint32_t apic_features;    ///< enum pv_apic bits, in either mode of the local APICs; 0: the model does it all
-    uint64_t apic_access_page; ///< where local APICs are virtualized as memory; pool offset
+    uint64_t apic_access_page; ///< where local APICs are virtualized as memory; pool offset; 0: none yet
+    bool apic_page_mapped;     ///< until a processor uses x2APIC mode
     struct cpu cpus[MAX_CPUS];
     uint32_t cpu_count;
     struct agent agents[MAX_CPUS];

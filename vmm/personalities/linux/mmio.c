@@ -55,10 +55,12 @@ static uint32_t read_register(struct cpu *cpu, uint64_t address)
 
 static void write_register(struct cpu *cpu, uint64_t address, uint32_t value)
 {
-    if (address - LAPIC_ADDRESS < LAPIC_SIZE && lapic_is_memory(&cpu->lapic))
+    if (address - LAPIC_ADDRESS < LAPIC_SIZE && lapic_is_memory(&cpu->lapic)) {
         lapic_write(&cpu->lapic, (uint32_t)(address - LAPIC_ADDRESS), value, pv_tsc());
-    else if (address - IOAPIC_ADDRESS < IOAPIC_SIZE)
+        virtual_apic_changed(cpu);
+    } else if (address - IOAPIC_ADDRESS < IOAPIC_SIZE) {
         ioapic_write(&machine.ioapic, (uint32_t)(address - IOAPIC_ADDRESS), value);
+    }
 }
 
 /// Any access as those to the 32-bit registers that it touches. Parts of registers can be read but not written.

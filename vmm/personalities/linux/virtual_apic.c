@@ -51,6 +51,31 @@ static int64_t try(struct cpu *cpu, uint32_t features)
     return result < 0 ? result : turn_on(cpu, features | PV_APIC_ACCESSES);
 }
 
+/// Puts the APIC-access page where local APICs are, at the beginning and again after resets.
+static int64_t map_access_page(struct cpu *cpu)
+{
+    if (machine.apic_page_mapped)
+        return PV_OK;
+    if (machine.apic_access_page == 0) {
+        const uint64_t page = pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE);
+        if (page == PV_POOL_FULL)
+            return PV_ERR_QUOTA;
+        machine.apic_access_page = page;
+    }
+    const int64_t result = pv_space_map(machine.memory.space, LAPIC_ADDRESS, machine.apic_access_page, PV_PAGE_SIZE,
+                                        PV_ACCESS_READ | PV_ACCESS_WRITE, PV_MEMORY_WB);
+    machine.apic_page_mapped = result >= 0;
+    return result < 0 ? result : turn_on(cpu, machine.apic_features | PV_APIC_ACCESSES);
+}
+
+/// A processor that is about to use x2APIC mode would find memory at that address, and translations that it makes are the others',
+/// too: they would no longer reach their local APICs (SDM Vol. 3C 29.4.4). Without the page their accesses exit and are emulated.
+static int64_t unmap_access_page(void)
+{
+    machine.apic_page_mapped = false;
+    return pv_space_unmap(machine.memory.space, LAPIC_ADDRESS, PV_PAGE_SIZE);
+}
+
 /// What the processor has of what is wanted; then the APIC-access page is put where local APICs are.
 static int64_t look(struct cpu *cpu)
 {
@@ -64,15 +89,7 @@ static int64_t look(struct cpu *cpu)
         cpu->virtual_apic.features = 0;
         return PV_OK;
     }
-    if (result < 0 || machine.apic_access_page != 0)
-        return result;
-    const uint64_t page = pv_pool_alloc(PV_PAGE_SIZE, PV_PAGE_SIZE);
-    if (page == PV_POOL_FULL)
-        return PV_ERR_QUOTA;
-    machine.apic_access_page = page;
-    result = pv_space_map(machine.memory.space, LAPIC_ADDRESS, page, PV_PAGE_SIZE, PV_ACCESS_READ | PV_ACCESS_WRITE,
-                          PV_MEMORY_WB);
-    return result < 0 ? result : turn_on(cpu, machine.apic_features | PV_APIC_ACCESSES);
+    return result < 0 ? result : map_access_page(cpu);
 }
 
 int64_t virtual_apic_create(struct cpu *cpu)
@@ -111,7 +128,8 @@ void virtual_apic_choose(struct cpu *cpu)
                                                          : PV_APIC_ACCESSES;
     if (cpu->virtual_apic.features == wanted)
         return;
-    const int64_t result = turn_on(cpu, wanted);
+    int64_t result = x2apic && machine.apic_page_mapped ? unmap_access_page() : PV_OK;
+    result = result < 0 ? result : turn_on(cpu, wanted);
     if (result < 0)
         cpu_fail(cpu, "APIC virtualization: %s", pv_error_name(result));
     else if (x2apic)
