@@ -131,6 +131,130 @@ static void test_fault_goes_first(void **state)
     assert_int_equal(runs, 3);
 }
 
+/* ---- the same event once more, while the first is on its way ---- */
+
+static void send_to_first(enum apic_mode mode, uint8_t vector, bool level)
+{
+    const struct apic_message m = {.destination = 0, .vector = vector, .mode = mode, .level = level};
+    apic_deliver(&machine.bus, &m);
+}
+
+/// The guest takes what it was offered, and another one comes before it exits.
+static int64_t comes_again(unsigned at)
+{
+    if (at == 0) {
+        assert_int_equal(s->inject, VALID | 0x50);
+        s->inject = 0;
+        send_interrupt(0x50);
+        return PV_RUN_KICKED;
+    }
+    if (at == 1) {
+        assert_true(in_service(0x50));
+        assert_int_equal(s->inject, 0);
+        assert_int_equal(lapic_read(lapic, 0x200 + 16 * 2, 0), 1 << 16); // IRR beside ISR
+        return wrmsr(0x80b, 0);
+    }
+    assert_int_equal(s->inject, at == 2 ? VALID | 0x50 : 0);
+    s->inject = 0;
+    return at == 2 ? PV_RUN_KICKED : end_machine();
+}
+
+static void test_comes_again(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    send_interrupt(0x50);
+    const uint64_t before = device_lapic(0)->interrupts;
+    run(comes_again);
+    assert_int_equal(runs, 4);
+    assert_int_equal(device_lapic(0)->interrupts - before, 2);
+}
+
+/// An NMI that is not taken merges with the next one; one that is taken does not.
+static int64_t nmi_again(unsigned at)
+{
+    static const bool offered[] = {true, true, true, false};
+    assert_int_equal(s->inject, offered[at] ? VALID | 2 << 8 | 2 : 0);
+    if (at == 3)
+        return end_machine();
+    s->inject = at == 0 ? s->inject : 0;
+    if (at < 2)
+        send_to_first(APIC_NMI, 0, false);
+    return PV_RUN_KICKED;
+}
+
+static void test_nmi_again(void **state)
+{
+    (void)state;
+    send_to_first(APIC_NMI, 0, false);
+    run(nmi_again);
+    assert_int_equal(runs, 4);
+}
+
+static void set_up_pic(void)
+{
+    static const uint8_t icws[] = {0x11, 0x30, 0x04, 0x01};
+    for (unsigned i = 0; i < 4; i++)
+        pic_write(&machine.pic, i == 0 ? 0x20 : 0x21, icws[i]);
+}
+
+/// Edges at the PIC: two while the first one is on its way, of its own input and of a more important one, which brings news to the agent.
+static int64_t edges(unsigned at)
+{
+    static const uint32_t expected[] = {0x34, 0x31, 0, 0x34, 0};
+    assert_int_equal(s->inject & ~VALID, expected[at]);
+    s->inject = 0;
+    if (at == 0) {
+        pic_set_line(&machine.pic, 4, false);
+        assert_int_equal(signals, 0);
+        pic_set_line(&machine.pic, 4, true);
+        assert_int_equal(signals, 1);
+        pic_set_line(&machine.pic, 1, true);
+    } else if (at == 2) {
+        pic_write(&machine.pic, 0x20, 0x20); // both end
+        pic_write(&machine.pic, 0x20, 0x20);
+    }
+    return at < 4 ? PV_RUN_KICKED : end_machine();
+}
+
+static void test_edges(void **state)
+{
+    (void)state;
+    set_up_pic();
+    pic_set_line(&machine.pic, 4, true);
+    run(edges);
+    assert_int_equal(runs, 5);
+}
+
+/// A level-triggered interrupt that is not taken at first, but after a more important one, ends at the I/O APIC as ever.
+static int64_t level(unsigned at)
+{
+    static const uint32_t expected[] = {0x50, 0x70, 0, 0x50, 0, 0x50};
+    assert_int_equal(s->inject & ~VALID, expected[at]);
+    if (at == 0) {
+        send_interrupt(0x70);
+        return PV_RUN_KICKED;
+    }
+    s->inject = 0;
+    if (at == 2 || at == 4)
+        return wrmsr(0x80b, 0);
+    return at < 5 ? PV_RUN_KICKED : end_machine();
+}
+
+static void test_level(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    ioapic_write(&machine.ioapic, 0, 0x10 + 2 * 9);
+    ioapic_write(&machine.ioapic, 0x10, 0x8050);
+    ioapic_set_line(&machine.ioapic, 9, true);
+    run(level);
+    assert_int_equal(runs, 6);
+    assert_int_equal(machine.ioapic.sent, 2);
+}
+
 static int64_t take_all(unsigned at)
 {
     static const uint32_t expected[] = {2 << 8 | 2, 0x34, 0x50, 0}; // NMI, PIC, local APIC
@@ -142,9 +266,7 @@ static int64_t take_all(unsigned at)
 static void test_sources(void **state)
 {
     (void)state;
-    static const uint8_t icws[] = {0x11, 0x30, 0x04, 0x01};
-    for (unsigned i = 0; i < 4; i++)
-        pic_write(&machine.pic, i == 0 ? 0x20 : 0x21, icws[i]);
+    set_up_pic();
     lapic->nmi = true;
     send_interrupt(0x50);
     uart_write(&machine.uart, 4, 8);
@@ -232,8 +354,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_virtual_apic), T(test_not_taken), T(test_fault_goes_first), T(test_sources),
-        T(test_edges_merge),  T(test_halt),      T(test_halt_for_ever),
+        T(test_virtual_apic),  T(test_not_taken), T(test_fault_goes_first), T(test_comes_again), T(test_nmi_again),
+        T(test_edges),         T(test_level),     T(test_sources),          T(test_edges_merge), T(test_halt),
+        T(test_halt_for_ever),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

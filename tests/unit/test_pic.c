@@ -173,6 +173,67 @@ static void test_auto_eoi_and_rotation(void **state)
     take(&pic, 5, 0x35);
 }
 
+/// What the processor is offered can be read as a request; what becomes of it depends on whether it was taken.
+static void test_offers(void **state)
+{
+    (void)state;
+    struct pic pic = ready(1);
+    pulse(&pic, 4);
+    pic_offer(&pic, 4);
+    assert_false(intr);
+    assert_int_equal(pic_read(&pic, 0x20), 0x10);
+    pic_settle(&pic, 4, false);
+    assert_true(intr);
+    pic_offer(&pic, 4);
+    pic_set_line(&pic, 4, false); // not held
+    pic_settle(&pic, 4, false);
+    assert_int_equal(pic_next(&pic), PIC_NONE);
+    pulse(&pic, 12);
+    pic_offer(&pic, 12);
+    assert_false(intr);
+    pulse(&pic, 9);
+    assert_true(intr);
+    pic_settle(&pic, 12, false);
+    take(&pic, 9, 0x39);
+    pic_write(&pic, 0xa0, 0x20);
+    pic_write(&pic, 0x20, 0x20);
+    pic_offer(&pic, 12);
+    pulse(&pic, 12);
+    pic_settle(&pic, 12, true);
+    assert_int_equal(pic.chip[0].in_service, 4);
+    assert_int_equal(pic.chip[1].in_service, 0x10);
+    assert_false(intr);
+    pic_write(&pic, 0xa0, 0x20);
+    pic_write(&pic, 0x20, 0x20);
+    take(&pic, 12, 0x3c);
+}
+
+/// A level that goes away is no request any more, and one that stays is one again.
+static void test_offered_levels(void **state)
+{
+    (void)state;
+    struct pic pic = ready(1);
+    pic_write(&pic, 0x4d1, 4);
+    pic_set_line(&pic, 10, true);
+    pic_offer(&pic, 10);
+    pic_set_line(&pic, 10, false);
+    pic_settle(&pic, 10, false);
+    assert_int_equal(pic_next(&pic), PIC_NONE);
+    pic_set_line(&pic, 10, true);
+    pic_offer(&pic, 10);
+    pic_settle(&pic, 10, false);
+    take(&pic, 10, 0x3a);
+    pic_write(&pic, 0xa0, 0x20);
+    pic_write(&pic, 0x20, 0x20);
+    take(&pic, 10, 0x3a);
+    pic_write(&pic, 0xa0, 0x11); // set up again: nothing of before is asked for
+    pulse(&pic, 4);
+    pic_offer(&pic, 4);
+    pic_write(&pic, 0x20, 0x11);
+    pic_settle(&pic, 4, false);
+    assert_int_equal(pic.chip[0].requests & 0x10, 0);
+}
+
 static void test_special_mask(void **state)
 {
     (void)state;
@@ -228,6 +289,8 @@ int main(void)
         cmocka_unit_test(test_second_chip),
         cmocka_unit_test(test_level_triggered),
         cmocka_unit_test(test_auto_eoi_and_rotation),
+        cmocka_unit_test(test_offers),
+        cmocka_unit_test(test_offered_levels),
         cmocka_unit_test(test_special_mask),
         cmocka_unit_test(test_poll),
         cmocka_unit_test(test_initialised_again),

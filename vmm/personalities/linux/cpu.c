@@ -139,8 +139,8 @@ static bool choose(struct cpu *cpu, bool interruptible)
     return vector != LAPIC_NONE && choose_as(cpu, OFFER_LAPIC, (uint32_t)vector);
 }
 
-/// Puts the most important interrupt into the slot, from which the multiplexer takes it when the guest can be interrupted. Until
-/// then nothing has happened to it: at the next exit another one may be more important.
+/// Puts the most important interrupt into the slot, from which the multiplexer takes it when the guest can be interrupted. At the
+/// next exit another one may be more important.
 static void offer(struct cpu *cpu)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
@@ -157,27 +157,35 @@ static void offer(struct cpu *cpu)
         cpu->offer = OFFER_NONE;
 }
 
-static void acknowledge(struct cpu *cpu)
+/// During a run nobody knows whether the offer has been taken yet: its controller forgets it, so that what others raise is an event of
+/// its own, even the same once more.
+static void hand_over(struct cpu *cpu)
 {
     if (cpu->offer == OFFER_NMI)
         cpu->lapic.nmi = false;
     else if (cpu->offer == OFFER_PIC)
-        pic_accept(&machine.pic, cpu->offered);
-    else
-        lapic_accept(&cpu->lapic, (uint8_t)cpu->offered);
-    (cpu->offer == OFFER_PIC ? device_row(DEVICE_PIC) : device_lapic(cpu->index))->interrupts++;
+        pic_offer(&machine.pic, cpu->offered);
+    else if (cpu->offer == OFFER_LAPIC)
+        lapic_offer(&cpu->lapic, (uint8_t)cpu->offered);
 }
 
-/// After a run: if the offer was taken, the controller gets its acknowledge; if not, the slot is free again.
+/// After a run: if the offer was taken, that is its controller's acknowledge; if not, the controller has it back, and the slot is free.
 static void settle(struct cpu *cpu)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
+    const bool taken = !pv_inject_pending(state);
     if (cpu->offer == OFFER_NONE)
         return;
-    if (pv_inject_pending(state))
-        state->inject = 0;
+    if (!taken)
+        state->inject &= PV_INJECT_REQUESTS;
+    if (cpu->offer == OFFER_NMI)
+        cpu->lapic.nmi = cpu->lapic.nmi || !taken;
+    else if (cpu->offer == OFFER_PIC)
+        pic_settle(&machine.pic, cpu->offered, taken);
     else
-        acknowledge(cpu);
+        lapic_settle(&cpu->lapic, (uint8_t)cpu->offered, taken);
+    if (taken)
+        (cpu->offer == OFFER_PIC ? device_row(DEVICE_PIC) : device_lapic(cpu->index))->interrupts++;
     cpu->offer = OFFER_NONE;
 }
 
@@ -246,7 +254,8 @@ void cpu_run(struct cpu *cpu, uint64_t deadline)
     struct agent *agent = agent_of(cpu);
     virtual_apic_choose(cpu);
     offer(cpu);
-    virtual_apic_enter(cpu);
+    virtual_apic_enter(cpu); // shows the guest what is requested
+    hand_over(cpu);
     state->vectoring_info = 0; // what it was about is repeated by this entry
     agent->place = AGENT_IN_GUEST;
     machine_unlock();

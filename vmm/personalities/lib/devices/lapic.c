@@ -145,10 +145,20 @@ int lapic_next(const struct lapic *lapic)
     return ((uint32_t)wanted & 0xf0) > (lapic_processor_priority(lapic) & 0xf0) ? wanted : LAPIC_NONE;
 }
 
-void lapic_accept(struct lapic *lapic, uint8_t vector)
+void lapic_offer(struct lapic *lapic, uint8_t vector)
 {
     set_bit(lapic->requested, vector, false);
-    set_bit(lapic->in_service, vector, true);
+}
+
+void lapic_settle(struct lapic *lapic, uint8_t vector, bool taken)
+{
+    set_bit(taken ? lapic->in_service : lapic->requested, vector, true);
+}
+
+void lapic_accept(struct lapic *lapic, uint8_t vector)
+{
+    lapic_offer(lapic, vector);
+    lapic_settle(lapic, vector, true);
 }
 
 static void note_error(struct lapic *lapic, uint32_t error)

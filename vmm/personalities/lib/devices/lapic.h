@@ -87,7 +87,12 @@ void apic_deliver_msi(struct apic_bus *bus, uint64_t address, uint32_t data);
 void lapic_raise(struct lapic *lapic, uint8_t vector, bool level);
 /// The vector that the processor would be told now, or LAPIC_NONE. Nothing changes.
 int lapic_next(const struct lapic *lapic);
-/// The processor has taken a vector that lapic_next has named.
+/// The processor is offered a vector that lapic_next has named, and may take it at any time: nothing is requested any more, so that a
+/// request that comes meanwhile is another one.
+void lapic_offer(struct lapic *lapic, uint8_t vector);
+/// What has become of that: it is in service, or requested as before.
+void lapic_settle(struct lapic *lapic, uint8_t vector, bool taken);
+/// Both at once: the processor has taken a vector that lapic_next has named.
 void lapic_accept(struct lapic *lapic, uint8_t vector);
 /// Whether the PIC's INTR gets through to the processor.
 bool lapic_passes_extint(const struct lapic *lapic);

@@ -48,6 +48,7 @@ static void set_chip_line(struct pic_chip *chip, uint32_t input, bool high)
     const uint8_t bit = (uint8_t)(1u << input);
     const bool was_high = (chip->lines & bit) != 0;
     chip->lines = high ? chip->lines | bit : chip->lines & (uint8_t)~bit;
+    chip->offered &= high ? UINT8_MAX : (uint8_t)~bit;
     if ((chip->level & bit) != 0)
         chip->requests = high ? chip->requests | bit : chip->requests & (uint8_t)~bit;
     else if (high && !was_high)
@@ -97,27 +98,52 @@ uint8_t pic_vector(const struct pic *pic, uint32_t input)
     return pic->chip[input / INPUTS].base | (uint8_t)(input % INPUTS);
 }
 
-static void accept_chip(struct pic_chip *chip, uint32_t input)
+static void offer_chip(struct pic_chip *chip, uint32_t input)
 {
     const uint8_t bit = (uint8_t)(1u << input);
-    if ((chip->level & bit) == 0)
-        chip->requests &= (uint8_t)~bit;
+    chip->requests &= (uint8_t)~bit;
+    chip->offered |= bit;
+}
+
+static void serve(struct pic_chip *chip, uint32_t input)
+{
     if (!chip->auto_eoi)
-        chip->in_service |= bit;
+        chip->in_service |= (uint8_t)(1u << input);
     else if (chip->rotate_on_auto_eoi)
         chip->lowest = (uint8_t)input;
 }
 
-void pic_accept(struct pic *pic, uint32_t input)
+/// A level asks as long as it is there; an edge that was not taken is kept if the line has been high ever since.
+static void settle_chip(struct pic_chip *chip, uint32_t input, bool taken)
 {
-    if (input >= INPUTS) {
-        accept_chip(&pic->chip[SECOND], input - INPUTS);
-        accept_chip(&pic->chip[FIRST], CASCADE);
-        pic->chip[FIRST].lines &= (uint8_t)~(1u << CASCADE); // should the second one still ask, that is a new edge
-    } else {
-        accept_chip(&pic->chip[FIRST], input);
+    const uint8_t bit = (uint8_t)(1u << input);
+    const uint8_t asking = (chip->level & bit) != 0 ? chip->lines : taken ? 0 : chip->offered;
+    chip->requests |= asking & bit;
+    chip->offered &= (uint8_t)~bit;
+    if (taken)
+        serve(chip, input);
+}
+
+void pic_offer(struct pic *pic, uint32_t input)
+{
+    offer_chip(&pic->chip[input / INPUTS], input % INPUTS);
+    update(pic);
+}
+
+void pic_settle(struct pic *pic, uint32_t input, bool taken)
+{
+    settle_chip(&pic->chip[input / INPUTS], input % INPUTS, taken);
+    if (input >= INPUTS && taken) {
+        set_chip_line(&pic->chip[FIRST], CASCADE, false); // should the second one still ask, that is a new edge
+        serve(&pic->chip[FIRST], CASCADE);
     }
     update(pic);
+}
+
+void pic_accept(struct pic *pic, uint32_t input)
+{
+    pic_offer(pic, input);
+    pic_settle(pic, input, true);
 }
 
 /* ---- commands ---- */
@@ -226,7 +252,8 @@ static uint8_t poll(struct pic *pic, struct pic_chip *chip)
     chip->poll = false;
     if (input == PIC_NONE)
         return 0;
-    accept_chip(chip, (uint32_t)input);
+    offer_chip(chip, (uint32_t)input);
+    settle_chip(chip, (uint32_t)input, true);
     update(pic);
     return (uint8_t)(POLL_PENDING | input);
 }
@@ -240,5 +267,5 @@ uint8_t pic_read(struct pic *pic, uint16_t port)
         return poll(pic, chip);
     if ((port & 1) != 0)
         return chip->mask;
-    return chip->reads_in_service ? chip->in_service : chip->requests;
+    return chip->reads_in_service ? chip->in_service : chip->requests | chip->offered;
 }

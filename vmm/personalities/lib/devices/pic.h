@@ -10,7 +10,8 @@ enum { PIC_FIRST_PORT = 0x20, PIC_SECOND_PORT = 0xa0, PIC_EDGE_LEVEL_PORT = 0x4d
 /// One of them.
 struct pic_chip {
     uint8_t lines;      ///< levels of the inputs
-    uint8_t requests;   ///< IRR
+    uint8_t requests;   ///< IRR, but for what is offered
+    uint8_t offered;    ///< inputs whose request the processor may be taking
     uint8_t in_service; ///< ISR
     uint8_t mask;       ///< IMR
     uint8_t level;      ///< inputs that are level-triggered (ELCR)
@@ -35,7 +36,12 @@ void pic_set_line(struct pic *pic, uint32_t input, bool high);
 int pic_next(const struct pic *pic);
 /// The vector of an input.
 uint8_t pic_vector(const struct pic *pic, uint32_t input);
-/// The processor has acknowledged an input that pic_next has named.
+/// The processor is offered an input that pic_next has named, and may acknowledge it at any time: an edge that comes meanwhile is
+/// another request.
+void pic_offer(struct pic *pic, uint32_t input);
+/// What has become of that: it is in service, or requested as before.
+void pic_settle(struct pic *pic, uint32_t input, bool taken);
+/// Both at once: the processor has acknowledged an input that pic_next has named.
 void pic_accept(struct pic *pic, uint32_t input);
 
 /// Accesses to ports 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1.
