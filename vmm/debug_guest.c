@@ -168,6 +168,7 @@ int64_t debug_watch(const struct debug_call *call)
 static int64_t arm(struct vcpu *v, struct remote_call *call)
 {
     (void)call;
+    vcpu_debug_end_step(v);
     vcpu_debug_arm(v);
     return PV_OK;
 }

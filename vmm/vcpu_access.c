@@ -59,7 +59,9 @@ static void write_control(struct vcpu *vcpu, uint32_t field, uint32_t wanted)
         vcpu->wanted_windows = value & windows;
         vcpu->wants_mov_dr = value & PRIMARY_MOV_DR;
         vcpu->wants_step = value & PRIMARY_MONITOR_TRAP;
-        value |= vcpu->steps ? PRIMARY_MONITOR_TRAP : 0;
+        if (vcpu->steps) {
+            value = (value | PRIMARY_MONITOR_TRAP) & ~windows; // they come when the step is over
+        }
         value |= vcpu->registers->uses_debug ? 0 : PRIMARY_MOV_DR; // to see the first use
         value = vmx_apic_primary(vcpu->apic, value);
         vcpu->primary = value;

@@ -30,7 +30,13 @@ void vcpu_debug_end_step(struct vcpu *vcpu)
         vcpu->steps = false;
         vcpu->primary &= ~(vcpu->wants_step ? 0 : PRIMARY_MONITOR_TRAP);
         vmcs_write(VMCS_PRIMARY_CONTROLS, vcpu->primary);
+        vcpu_await_event(vcpu); // an interrupt has waited for the end of the step
     }
+}
+
+bool vcpu_debug_is_held(const struct vcpu *vcpu)
+{
+    return vcpu->owner->only && !vcpu->steps;
 }
 
 /// The agent is held where it is: in its guest.
@@ -77,6 +83,7 @@ void vcpu_debug_step(struct vcpu *vcpu, uint64_t rip)
     vcpu->steps = true;
     vcpu->step_from = rip;
     vcpu->primary |= PRIMARY_MONITOR_TRAP;
+    vcpu->primary &= ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW); // the step goes first
     vmcs_write(VMCS_PRIMARY_CONTROLS, vcpu->primary);
 }
 

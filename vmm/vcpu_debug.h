@@ -4,7 +4,8 @@
  * guest's run: its vcpu_run does not return, and it learns nothing of it. All on the vcpu's core.
  *
  * Steps are made with the monitor trap flag, which the guest cannot see. An instruction that exits makes no MTF exit (SDM Vol. 3C
- * 26.5.2): then the step ends where the exit has been dealt with, by whomever, and RIP is another.
+ * 26.5.2): then the step ends where the exit has been dealt with, by whomever, and RIP is another. Interrupts and NMIs wait in the
+ * state page until the step is over (vcpu_state.c).
  */
 #ifndef POLYVISOR_VMM_VCPU_DEBUG_H
 #define POLYVISOR_VMM_VCPU_DEBUG_H
@@ -21,6 +22,8 @@ void vcpu_debug_arm(struct vcpu *vcpu);
 bool vcpu_debug_exit(struct agent *agent, struct vcpu *vcpu, uint32_t reason);
 /// A vcpu that steps is about to go on in its guest. True: the step is over, and the personality is paused.
 bool vcpu_debug_stepped(struct agent *agent, struct vcpu *vcpu);
+/// Whether it may not run, since another vcpu of its personality is stepped alone.
+bool vcpu_debug_is_held(const struct vcpu *vcpu);
 /// Ends a step, if there is one. Its VMCS is current.
 void vcpu_debug_end_step(struct vcpu *vcpu);
 /// Begins a step. Its VMCS is current.

@@ -134,11 +134,13 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
     }
 }
 
-/// Ends the run of an agent inside its guest for whatever has come meanwhile.
+/// Ends the run of an agent inside its guest for whatever has come meanwhile. While another of its vcpus is stepped alone, there is no
+/// time for this one: its personality will turn to the other.
 static bool finish_if_over(struct agent *agent, const struct core *core, const struct vcpu *vcpu)
 {
     bool kicked = vcpu->kicked || agent->events & agent->run_mask;
-    if (!kicked && !vcpu_time_is_over(vcpu, core->stamp)) {
+    bool held = vcpu->armed && vcpu_debug_is_held(vcpu);
+    if (!kicked && !held && !vcpu_time_is_over(vcpu, core->stamp)) {
         return false;
     }
     vcpu_finish_run(agent, kicked ? PV_RUN_KICKED : PV_RUN_BUDGET);

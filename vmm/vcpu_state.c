@@ -144,8 +144,16 @@ static uint32_t requested_windows(uint32_t inject)
            (inject & PV_INJECT_NMI_WINDOW ? PRIMARY_NMI_WINDOW : 0);
 }
 
-/// The event in `inject`: taken or dropped when that can be decided now (true), otherwise *windows says when.
-static bool settle_event(const struct vcpu *vcpu, uint32_t inject, uint32_t *windows)
+/// An interrupt or NMI, which a step does without: what interrupts the guest while a debugger looks at it would be all that it ever
+/// steps into. A guest that halts needs it.
+static bool can_wait(uint32_t inject, uint64_t activity)
+{
+    uint32_t type = vmx_event_type(inject);
+    return activity == ACTIVITY_ACTIVE && (type == EVENT_EXTERNAL_INTERRUPT || type == EVENT_NMI);
+}
+
+/// The event in `inject`: taken or dropped when that can be decided now (true), otherwise *windows says when. hold: not now.
+static bool settle_event(const struct vcpu *vcpu, uint32_t inject, bool hold, uint32_t *windows)
 {
     const struct pv_vcpu_state *s = vcpu->state;
     struct vmx_event event = {
@@ -162,7 +170,8 @@ static bool settle_event(const struct vcpu *vcpu, uint32_t inject, uint32_t *win
         .activity = (uint32_t)vmcs_read(VMCS_GUEST_ACTIVITY),
     };
     bool occupied = vmcs_read(VMCS_ENTRY_INTERRUPTION_INFO) & INTERRUPTION_VALID; // the interrupted one goes first
-    struct vmx_event_plan plan = vmx_plan_event(&context, &event, occupied);
+    hold |= vcpu->steps && can_wait(event.info, context.activity);
+    struct vmx_event_plan plan = vmx_plan_event(&context, &event, occupied || hold);
     if (plan.inject) {
         write_event(&event);
         trace_inject(vcpu->core, event.info);
@@ -171,7 +180,7 @@ static bool settle_event(const struct vcpu *vcpu, uint32_t inject, uint32_t *win
     return plan.inject || plan.forget;
 }
 
-void vcpu_take_event(struct vcpu *vcpu)
+static void settle(struct vcpu *vcpu, bool hold)
 {
     struct pv_vcpu_state *s = vcpu->state;
     uint32_t inject = __atomic_load_n(&s->inject, __ATOMIC_RELAXED), left = inject & ~(uint32_t)PV_INJECT_CANCEL;
@@ -179,13 +188,23 @@ void vcpu_take_event(struct vcpu *vcpu)
     if (inject & PV_INJECT_CANCEL) {
         vmcs_write(VMCS_ENTRY_INTERRUPTION_INFO, 0);
     }
-    if (inject & PV_INJECT_VALID && settle_event(vcpu, inject, &windows)) {
+    if (inject & PV_INJECT_VALID && settle_event(vcpu, inject, hold, &windows)) {
         left &= PV_INJECT_REQUESTS;
     }
     if (left != inject) {
         s->inject = left;
     }
-    set_primary(vcpu, (vcpu->primary & ~(uint32_t)WINDOWS) | windows);
+    set_primary(vcpu, (vcpu->primary & ~(uint32_t)WINDOWS) | (vcpu->steps ? 0 : windows));
+}
+
+void vcpu_take_event(struct vcpu *vcpu)
+{
+    settle(vcpu, false);
+}
+
+void vcpu_await_event(struct vcpu *vcpu)
+{
+    settle(vcpu, true);
 }
 
 bool vcpu_grant_window(struct vcpu *vcpu, uint32_t reason)

@@ -22,6 +22,8 @@ void vcpu_write_mode(uint64_t cr0, uint64_t efer);
 /// Injects the state page's event if the guest can take it now, otherwise asks the processor to say when. Meets or arms the
 /// requests there.
 void vcpu_take_event(struct vcpu *vcpu);
+/// Injects nothing, but asks the processor to say when the guest can take the event, and for what the personality requests.
+void vcpu_await_event(struct vcpu *vcpu);
 /// A window exit. True: the personality asked for it. False: it was for an event, which has been dealt with.
 bool vcpu_grant_window(struct vcpu *vcpu, uint32_t reason);
 /// At a delivered exit: exit information, and the groups that the personality wants.

@@ -87,6 +87,7 @@ def stop_at_getuid(shell, gdb, processor):
     gdb.send("continue")
     gdb.child.expect_exact("Continuing.")
     guest = Guest(shell, "linux")
+    shell.expect("returns to the shell\r\n")       # what was typed before that is not the guest's
     shell.send(f"taskset {1 << processor} id -u\n")
     said = gdb.answer()
     assert re.search(r"Breakpoint \d+, 0x[0-9a-f]+ in __x64_sys_getuid \(\)", said), said

@@ -291,7 +291,7 @@ enum pv_debug {
     /// Errors: PV_ERR_NOT_FOUND: no such personality; PV_ERR_DENIED: the caller itself.
     PV_DEBUG_WATCH = 35,
     /// (op, PV_VCPU_ID(personality, vcpu)): makes #BP of the vcpu's guest the debugger's while its personality is
-    /// watched, and its own again when it is not.
+    /// watched, and its own again when it is not. A step that it was to make is given up.
     /// Errors: PV_ERR_NOT_FOUND: no such vcpu.
     PV_DEBUG_ARM = 36,
     /// (op, PV_VCPU_ID(personality, vcpu), 0, struct pv_guest_registers *, size): its guest's registers. Of one that runs, those
@@ -309,7 +309,8 @@ enum pv_debug {
     /// The same into the guest's memory, whatever its space lets the guest do there.
     PV_DEBUG_GUEST_WRITE = 40,
     /// (op, PV_VCPU_ID(personality, vcpu), alone): resumes the paused personality until this vcpu's guest has executed
-    /// one instruction. alone = 1: no other agent of it runs meanwhile.
+    /// one instruction; interrupts and NMIs in `inject` wait so long, unless it halts. alone = 1: no other agent of it runs
+    /// meanwhile, and vcpu_run of another vcpu returns PV_RUN_BUDGET at once.
     /// Errors: PV_ERR_NOT_FOUND: no such vcpu; PV_ERR_STATE: not watched or not paused; PV_ERR_UNSUPPORTED: the
     /// processor has no monitor trap flag.
     PV_DEBUG_STEP = 41,

@@ -7,11 +7,11 @@
 #include "query.h"
 #include "terminal.h"
 
-enum { CHUNK = 256, PAGE = 4096, SEND_SECONDS = 2 };
+enum { CHUNK = 256, PAGE = 4096, SEND_SECONDS = 2, NOBODY = UINT32_MAX };
 
 static struct gdb gdb;
 static bool is_open, missed_event;
-static uint32_t watched;
+static uint32_t watched, stepping = NOBODY;
 
 static uint64_t id_of(uint32_t vcpu)
 {
@@ -126,6 +126,7 @@ static bool go_on(void *context)
 static bool step(void *context, uint32_t vcpu, bool alone)
 {
     (void)context;
+    stepping = vcpu;
     return pv_debug(PV_DEBUG_STEP, id_of(vcpu), alone, NULL, 0) == PV_OK;
 }
 
@@ -164,6 +165,15 @@ static bool pass_own(uint32_t vcpu)
            pv_debug(PV_DEBUG_PASS, id_of(vcpu), 0, NULL, 0) == PV_OK;
 }
 
+/// One stops while another one was to make a step: that is given up, or it would be taken for a stop when gdb has forgotten it.
+static void tell_stop(uint32_t vcpu, enum pv_stop why)
+{
+    if (stepping != NOBODY && stepping != vcpu)
+        pv_debug(PV_DEBUG_ARM, id_of(stepping), 0, NULL, 0);
+    stepping = NOBODY;
+    gdb_stopped(&gdb, vcpu, why);
+}
+
 static void look_for_stops(void)
 {
     uint32_t list[PV_MAX_VCPUS];
@@ -178,7 +188,7 @@ static void look_for_stops(void)
         if (why == PV_STOP_BREAKPOINT && pass_own(list[i])) {
             passed = true;
         } else if (why > PV_STOP_NONE) {
-            gdb_stopped(&gdb, list[i], (enum pv_stop)why);
+            tell_stop(list[i], (enum pv_stop)why);
             return;
         }
     }
