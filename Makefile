@@ -100,6 +100,8 @@ LINK_P = $(LD) -nostdlib -static -z max-page-size=0x1000 -z separate-code -z noe
 # The monitor words VMCS fields as the multiplexer names them: two pure files.
 P_EXTRA_monitor := $(BUILD)/personality/arch/x86/vmx/vmcs_fields.c.o $(BUILD)/personality/arch/x86/vmx/vmcs_names.c.o
 $(P_EXTRA_monitor) $(BUILD)/personality/vmm/personalities/monitor/%.c.o: RING3 += -I.
+# Its debugger walks guests' page tables.
+P_EXTRA_monitor += $(BUILD)/personality/vmm/personalities/lib/devices/page_walk.c.o
 include vmm/personalities/linux/linux.mk
 define PERSONALITY_RULE
 $(BUILD)/$(1).debug.elf: $$(patsubst %,$(BUILD)/personality/%.o,$$(wildcard vmm/personalities/$(1)/*.c \

@@ -6,14 +6,14 @@
  * The byte 0xff followed by another one is a stop; all others are what comes. A '#' is followed by the right checksum.
  */
 // links: vmm/personalities/monitor/gdb_commands.c vmm/personalities/monitor/gdb_packets.c
-// links: vmm/personalities/monitor/gdb_registers.c vmm/personalities/monitor/gdb_walk.c
+// links: vmm/personalities/monitor/gdb_registers.c vmm/personalities/lib/devices/page_walk.c
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/page_walk.h"
 #include "vmm/personalities/monitor/gdb_protocol.h"
-#include "vmm/personalities/monitor/gdb_walk.h"
 
 enum { VCPUS = 3, MEMORY = 8192, STOP = 0xff };
 
@@ -79,10 +79,15 @@ static bool physical(void *context, uint64_t gpa, void *bytes, size_t size)
 
 static bool read_memory(void *context, uint32_t vcpu, uint64_t address, void *bytes, size_t size)
 {
+    const struct page_walk walk = {.cr0 = registers.cr0,
+                                   .cr3 = registers.cr3,
+                                   .cr4 = registers.cr4,
+                                   .efer = registers.efer,
+                                   .read = physical,
+                                   .context = context};
     uint64_t gpa;
     check(size <= GDB_MEMORY_MAX, "more than a packet holds");
-    return exists(vcpu) && gdb_translate(&registers, address, physical, context, &gpa) &&
-           physical(context, gpa, bytes, size);
+    return exists(vcpu) && page_walk(&walk, address, &gpa) && physical(context, gpa, bytes, size);
 }
 
 static bool write_memory(void *context, uint32_t vcpu, uint64_t address, const void *bytes, size_t size)

@@ -1,4 +1,5 @@
 """Debian's gdb at a Linux guest with two processors, with the symbols of its own image. By `make linux-test` alone, as in test_linux.py."""
+import hashlib
 import re
 import subprocess
 
@@ -12,8 +13,9 @@ from test_linux_load import COMPLAINTS
 TIMEOUT = 300
 PROMPT = "(gdb) "
 ARGUMENTS = "console=ttyS0 nokaslr cryptomgr.notests mitigations=off polyvisor.cpus=2"
-NAMES = ("_text", "vfs_read", "__x64_sys_getuid", "linux_banner", "jiffies", "current_task")
-TEXT = 0xffffffff81000000
+NAMES = ("_text", "vfs_read", "__x64_sys_getuid", "linux_banner", "jiffies_64")
+TEXT, KERNEL_CODE = 0xffffffff81000000, 0x10
+STEPS = 3
 
 
 class Gdb:
@@ -22,7 +24,7 @@ class Gdb:
     def __init__(self, symbols):
         self.child = pexpect.spawn("gdb", ["-nx", "-q", str(symbols)], encoding="ascii", timeout=TIMEOUT, echo=False)
         self.child.expect_exact(PROMPT)
-        for setting in ("pagination off", "confirm off", "width 0", "remotetimeout 60", "style enabled off"):
+        for setting in ("pagination off", "confirm off", "width 0", "print elements 0", "remotetimeout 60", "style enabled off"):
             self.run(f"set {setting}")
 
     def send(self, command):
@@ -31,7 +33,7 @@ class Gdb:
     def answer(self):
         """What it says until the next prompt."""
         self.child.expect_exact(PROMPT)
-        return self.child.before.replace("\r", "").replace("\x1b[?2004l", "").replace("\x1b[?2004h", "").strip()
+        return re.sub(r"\r|\x1b\[\?2004[hl]", "", self.child.before).strip()
 
     def run(self, command):
         self.send(command)
@@ -39,12 +41,27 @@ class Gdb:
         print(f"(gdb) {command}\n{said}")
         return said
 
+    def go_on(self):
+        """It waits for the guest; interrupt() or answer() is what comes next."""
+        self.send("continue")
+        self.child.expect_exact("Continuing.")
+
+    def interrupt(self):
+        self.child.sendintr()
+        self.child.expect_exact("received signal SIGINT")
+        self.answer()
+
     def number(self, expression):
         return int(self.run(f"p/x (long)({expression})").split("0x")[1], 16)
 
     def where(self):
         """The function that the chosen thread is in."""
         return re.match(r"(\S+)(?: \+ \d+)? in section \.text", self.run("info symbol $pc"))[1]
+
+    def instructions(self, count):
+        """Their addresses, from where the chosen thread is, and what they are."""
+        found = re.findall(r"(0x[0-9a-f]+) <\S+>:\t(.*)", self.run(f"x/{count}i $pc"))
+        return [int(address, 16) for address, _ in found], [text for _, text in found]
 
     def close(self):
         self.child.close(force=True)
@@ -57,19 +74,22 @@ def symbols_of(tmp_path):
     return path
 
 
-def addresses(path):
-    lines = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {line.split()[2]: int(line.split()[0], 16) for line in lines}
-
-
 def check_addresses(guest, path):
     """The running kernel's own list says the same."""
-    said = guest.run(f"grep -E ' ({'|'.join(NAMES)})$' /proc/kallsyms")
-    found = {line.split()[2]: int(line.split()[0], 16) for line in said}
-    assert sorted(found) == sorted(NAMES)
-    ours = addresses(path)
-    assert found == {name: ours[name] for name in NAMES}
+    lines = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout.splitlines()
+    ours = {line.split()[2]: int(line.split()[0], 16) for line in lines}
+    pattern = "|".join(NAMES)
+    guest.run(f"names='{pattern}'")         # so that no line is longer than the terminal
+    said = guest.run('grep -E " ($names)$" /proc/kallsyms')
+    assert {line.split()[2]: int(line.split()[0], 16) for line in said} == {name: ours[name] for name in NAMES}
     assert ours["_text"] == TEXT
+
+
+def enter(shell):
+    """To the guest's console. What is typed before the shell has said so is not the guest's."""
+    guest = Guest(shell, "linux")
+    shell.expect("returns to the shell\r\n")
+    return guest
 
 
 def rounds(shell):
@@ -82,23 +102,84 @@ def run_times(shell):
     return {vcpu["vcpu"]: vcpu["run_time"] for vcpu in shell.json("vcpus linux")["vcpus"]}
 
 
+def check_stopped(shell, gdb, version):
+    """Both processors idle, and can be looked at: where they are, their registers, what is in memory. Meanwhile nothing runs in the
+    guest, and tiny goes on."""
+    times, before = run_times(shell), rounds(shell)
+    assert gdb.run("info threads").count("Thread ") == 2
+    for thread in (1, 2):
+        gdb.run(f"thread {thread}")
+        assert re.search("halt|idle", gdb.where())
+        assert gdb.number("$cs") == KERNEL_CODE
+    assert gdb.run("x/s &linux_banner").endswith(f'"{version}\\n"')
+    shell.wait_until(lambda: rounds(shell) > before, "tiny goes on")
+    assert run_times(shell) == times
+
+
 def stop_at_getuid(shell, gdb, processor):
     """A command on one processor of the guest, which stops it in the middle."""
-    gdb.send("continue")
-    gdb.child.expect_exact("Continuing.")
-    guest = Guest(shell, "linux")
-    shell.expect("returns to the shell\r\n")       # what was typed before that is not the guest's
+    gdb.go_on()
+    enter(shell)
     shell.send(f"taskset {1 << processor} id -u\n")
     said = gdb.answer()
     assert re.search(r"Breakpoint \d+, 0x[0-9a-f]+ in __x64_sys_getuid \(\)", said), said
-    guest.leave()
+    shell.send("\x1d")
+    shell.resynchronise()
     assert gdb.number("$_thread") == processor + 1
-    return guest
+    assert gdb.where() == "__x64_sys_getuid"
+
+
+def check_steps(gdb):
+    """Instruction by instruction, over the call, and out of the function. Interrupts that have come while the guest was stopped wait."""
+    back = int(gdb.run("x/gx $rsp").split("0x")[-1], 16)
+    there, texts = gdb.instructions(8)
+    call = next(i for i, text in enumerate(texts) if text.startswith("call"))
+    for address in there[1:call + 1]:
+        gdb.run("stepi")
+        assert gdb.number("$pc") == address
+    gdb.run("nexti")
+    assert gdb.number("$pc") == there[call + 1]
+    gdb.run("finish")
+    assert gdb.number("$pc") == back
+
+
+def check_lock(shell, gdb):
+    """With scheduler-locking one processor is stepped, the other one, which is busy, and has the same agent, does not run."""
+    gdb.run("set scheduler-locking on")
+    for stepping, other in ((2, 1), (1, 2)):
+        gdb.run(f"thread {other}")
+        held, times = gdb.number("$pc"), run_times(shell)
+        gdb.run(f"thread {stepping}")
+        passed = [gdb.number("$pc")]
+        for _ in range(STEPS):
+            gdb.run("stepi")
+            passed.append(gdb.number("$pc"))
+        assert len(set(passed)) > 1
+        after = run_times(shell)
+        assert after[other - 1] == times[other - 1] and after[stepping - 1] > times[stepping - 1]
+        gdb.run(f"thread {other}")
+        assert gdb.number("$pc") == held
+    gdb.run("set scheduler-locking replay")
+
+
+def check_guest(guest):
+    """It works as if nobody had been there."""
+    guest.synchronise()
+    assert guest.run("taskset 2 id -u") == ["0"]
+    numbers = "".join(f"{number}\n" for number in range(1, 20001)).encode()
+    assert guest.run("seq 1 20000 | md5sum") == [f"{hashlib.md5(numbers).hexdigest()}  -"]
+    slept = "\n".join(guest.run("time sleep 2"))
+    assert 2.0 <= float(re.search(r"real\s*0m (\d+\.\d+)s", slept).group(1)) < 3, slept
+    assert guest.run("cat /sys/devices/system/clocksource/*/current_clocksource") == ["tsc"]
+    log = guest.run("dmesg")
+    assert len(log) > 100
+    assert not [line for line in log if COMPLAINTS.search(line)]
 
 
 @pytest.mark.linux
 @pytest.mark.timeout(1800)
 def test_gdb(boot, guest_files, tmp_path):  # noqa: F811
+    """By its symbols: a breakpoint on either processor, steps, registers, memory; the other personality goes on all the time."""
     path = symbols_of(tmp_path)
     config = MONITOR + personality("tiny", memory="16M", args='"report=0"') + linux("linux", "0", arguments=ARGUMENTS)
     shell = boot.grub(config, {**guest_files, "tiny.elf": BUILD / "tiny.elf"}, cores=1, mem="512M", gdb_port=0)
@@ -107,36 +188,30 @@ def test_gdb(boot, guest_files, tmp_path):  # noqa: F811
     assert guest.run("nproc") == ["2"]
     check_addresses(guest, path)
     version = guest.run("cat /proc/version")[0]
-    # Keeps the first processor busy, so that it would be seen if a step of the other let it run.
-    guest.run("taskset 1 sh -c 'while :; do :; done' &")
+    guest.run("dmesg -n 1")             # what the kernel has to say is looked for afterwards
     guest.leave()
     assert "COM2 is for the guests of linux" in shell.run("gdb linux")
     gdb = Gdb(path)
     try:
         gdb.run(f"target remote localhost:{shell.machine.gdb_port}")
-        threads = gdb.run("info threads")
-        assert threads.count("Thread") == 2
-        stopped, went_on = run_times(shell), rounds(shell)
-        shell.wait_until(lambda: rounds(shell) > went_on, "tiny goes on")
-        assert run_times(shell) == stopped
-        gdb.run("break __x64_sys_getuid")
+        check_stopped(shell, gdb, version)
+        assert f"{TEXT:#x}"[:9] in gdb.run("break __x64_sys_getuid")
         stop_at_getuid(shell, gdb, 1)
-        assert gdb.where() == "__x64_sys_getuid"
-        gdb.run("x/6i $pc")
-        gdb.run("stepi")
-        gdb.run("info registers")
-        gdb.run("x/s &linux_banner")
-        print(version)
-        gdb.run("finish")
-        gdb.run("x/6i $pc")
-        gdb.run("thread 1")
-        gdb.run("x/2i $pc")
+        check_steps(gdb)
+        gdb.go_on()
+        enter(shell).run("\ntaskset 1 sh -c 'while :; do :; done' &")
+        shell.send("\x1d")
+        shell.resynchronise()
+        gdb.interrupt()
+        check_lock(shell, gdb)
+        stop_at_getuid(shell, gdb, 0)
         gdb.run("delete")
-        gdb.run("detach")
+        assert "detached" in gdb.run("detach")
     finally:
         gdb.close()
-    shell.run("gdb off")
-    guest = Guest(shell, "linux")
-    guest.synchronise()
-    print(guest.run("dmesg | tail -20"))
-    assert not COMPLAINTS.findall("")
+    assert shell.run("gdb off") == "COM2 is closed"
+    check_guest(enter(shell))
+    shell.send("\x1d")
+    shell.resynchronise()
+    rounds(shell)
+    shell.power_off()

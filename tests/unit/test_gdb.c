@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The debugger's protocol against a target that is only pretended, and the walk through a guest's page tables.
 // links: vmm/personalities/monitor/gdb_commands.c vmm/personalities/monitor/gdb_packets.c
-// links: vmm/personalities/monitor/gdb_registers.c vmm/personalities/monitor/gdb_walk.c
+// links: vmm/personalities/monitor/gdb_registers.c vmm/personalities/lib/devices/page_walk.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
+#include "devices/page_walk.h"
 #include "vmm/personalities/monitor/gdb_registers.h"
-#include "vmm/personalities/monitor/gdb_walk.h"
 
 enum { MEMORY = 4096, BASE = 0x1000, SENT = 8192 };
 
@@ -366,8 +366,10 @@ static bool read_table(void *context, uint64_t gpa, void *bytes, size_t size)
 
 static uint64_t walk(const struct pv_guest_registers *registers, uint64_t address)
 {
+    const struct pv_guest_registers *r = registers;
+    const struct page_walk w = {.cr0 = r->cr0, .cr3 = r->cr3, .cr4 = r->cr4, .efer = r->efer, .read = read_table};
     uint64_t gpa;
-    return gdb_translate(registers, address, read_table, NULL, &gpa) ? gpa : UINT64_MAX;
+    return page_walk(&w, address, &gpa) ? gpa : UINT64_MAX;
 }
 
 static void test_walk_long(void **state)

@@ -259,10 +259,14 @@ static void test_arithmetic(void **state)
 enum { MEMORY = 64 * 4096 };
 static uint8_t *guest;
 
-static const void *memory_at(void *context, uint64_t address, size_t size)
+static bool read_memory(void *context, uint64_t address, void *bytes, size_t size)
 {
     (void)context;
-    return address <= MEMORY && size <= MEMORY - address ? guest + address : NULL;
+    assert_true(address % 4096 + size <= 4096);
+    if (address > MEMORY || size > MEMORY - address)
+        return false;
+    memcpy(bytes, guest + address, size);
+    return true;
 }
 
 static void set64(uint64_t table, uint64_t index, uint64_t value)
@@ -280,7 +284,7 @@ static void test_walk_long(void **state)
     (void)state;
     guest = calloc(1, MEMORY);
     const struct page_walk w = {
-        .cr0 = UINT64_C(0x80000001), .cr3 = 0x1fff & ~0xfffull, .cr4 = 0x20, .efer = 0x500, .memory = memory_at};
+        .cr0 = UINT64_C(0x80000001), .cr3 = 0x1fff & ~0xfffull, .cr4 = 0x20, .efer = 0x500, .read = read_memory};
     const uint64_t high = UINT64_C(0xffffffff81234567);
     uint64_t p;
     assert_false(page_walk(&w, high, &p));
@@ -306,7 +310,7 @@ static void test_walk_legacy(void **state)
     (void)state;
     uint64_t p;
     guest = calloc(1, MEMORY);
-    struct page_walk w = {.cr0 = 1, .cr3 = 0x1000, .memory = memory_at};
+    struct page_walk w = {.cr0 = 1, .cr3 = 0x1000, .read = read_memory};
     assert_true(page_walk(&w, 0x12345678, &p));
     assert_int_equal(p, 0x12345678);
     w.cr0 = UINT64_C(0x80000001);
@@ -335,7 +339,7 @@ static void test_copy(void **state)
 {
     (void)state;
     guest = calloc(1, MEMORY);
-    const struct page_walk w = {.cr0 = UINT64_C(0x80000001), .cr3 = 0x1000, .memory = memory_at};
+    const struct page_walk w = {.cr0 = UINT64_C(0x80000001), .cr3 = 0x1000, .read = read_memory};
     uint8_t to[15];
     set32(0x1000, 0, 0x2003);
     set32(0x2000, 5, 0x8003);

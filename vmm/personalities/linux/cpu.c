@@ -85,17 +85,20 @@ void cpu_fail(struct cpu *cpu, const char *format, ...)
     machine_end(MACHINE_FAILED);
 }
 
-static const void *guest_memory(void *context, uint64_t address, size_t size)
+static bool guest_read(void *context, uint64_t address, void *bytes, size_t size)
 {
     (void)context;
-    return pv_guest_pointer(&machine.memory, address, size);
+    const void *from = pv_guest_pointer(&machine.memory, address, size);
+    if (from != NULL)
+        memcpy(bytes, from, size);
+    return from != NULL;
 }
 
 struct page_walk cpu_page_walk(const struct cpu *cpu)
 {
     const struct pv_vcpu_state *state = cpu->vcpu.state;
     return (struct page_walk){
-        .cr0 = state->cr0, .cr3 = state->cr3, .cr4 = state->cr4, .efer = state->efer, .memory = guest_memory};
+        .cr0 = state->cr0, .cr3 = state->cr3, .cr4 = state->cr4, .efer = state->efer, .read = guest_read};
 }
 
 /* ---- events ---- */

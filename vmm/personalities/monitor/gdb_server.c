@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gdb_server.h"
 
+#include "devices/page_walk.h"
 #include "gdb_protocol.h"
-#include "gdb_walk.h"
 #include "personality.h"
 #include "query.h"
 #include "terminal.h"
@@ -83,11 +83,16 @@ static bool copy(uint32_t vcpu, uint64_t address, char *bytes, size_t size, enum
     struct pv_guest_registers registers;
     if (!read_registers(NULL, vcpu, &registers))
         return false;
+    const struct page_walk walk = {.cr0 = registers.cr0,
+                                   .cr3 = registers.cr3,
+                                   .cr4 = registers.cr4,
+                                   .efer = registers.efer,
+                                   .read = read_physical,
+                                   .context = &vcpu};
     while (size > 0) {
         const size_t rest = PAGE - address % PAGE, part = size < rest ? size : rest;
         uint64_t gpa;
-        if (!gdb_translate(&registers, address, read_physical, &vcpu, &gpa) ||
-            pv_debug(operation, id_of(vcpu), gpa, bytes, part) != PV_OK)
+        if (!page_walk(&walk, address, &gpa) || pv_debug(operation, id_of(vcpu), gpa, bytes, part) != PV_OK)
             return false;
         address += part;
         bytes += part;

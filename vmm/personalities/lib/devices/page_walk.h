@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The guest's own page tables: from linear to guest-physical addresses. Permissions are not looked at: the processor has done so
-/// before it exited. Source: Intel SDM Vol. 3A chapter 4.
+/// A guest's own page tables: from linear to guest-physical addresses. Rights are not looked at: the processor has done so before
+/// an access exited, and a debugger may read everything. Pure. Source: Intel SDM Vol. 3A chapter 4.
 #ifndef POLYVISOR_DEVICES_PAGE_WALK_H
 #define POLYVISOR_DEVICES_PAGE_WALK_H
 
-#include "devices/device.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct page_walk {
     uint64_t cr0, cr3, cr4, efer;
-    /// Where `size` bytes of the guest's memory can be read; NULL where there is no memory.
-    const void *(*memory)(void *context, uint64_t address, size_t size);
+    /// Reads the guest's memory at a guest-physical address, never beyond a page. False: there is none.
+    bool (*read)(void *context, uint64_t address, void *bytes, size_t size);
     void *context;
 };
 
