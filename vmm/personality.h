@@ -42,6 +42,7 @@ struct personality {
     uint32_t weight;      ///< the configuration's, until the shell changes it
     bool paused;
     struct agent *only;           ///< the one that runs in spite of `paused`: a debugger steps its guest; or NULL
+    uint32_t held_runs;           ///< vmm/vcpu_debug.c
     struct personality *debugger; ///< watches its guests (vmm/vcpu_debug.h), or NULL
     uint64_t started;             ///< TSC
     int64_t exit_code;

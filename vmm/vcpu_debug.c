@@ -11,6 +11,10 @@
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_state.h"
 
+/// Runs of other vcpus that are held in a step. A personality that still does not turn to the vcpu that is stepped has its reasons,
+/// such as ticks that it wants to see used up.
+enum { HELD_RUNS = 1000 };
+
 void vcpu_debug_arm(struct vcpu *vcpu)
 {
     bool watched = vcpu->owner->debugger;
@@ -34,9 +38,10 @@ void vcpu_debug_end_step(struct vcpu *vcpu)
     }
 }
 
-bool vcpu_debug_is_held(const struct vcpu *vcpu)
+bool vcpu_debug_holds(const struct vcpu *vcpu)
 {
-    return vcpu->owner->only && !vcpu->steps;
+    struct personality *p = vcpu->owner;
+    return p->only && !vcpu->steps && p->held_runs++ < HELD_RUNS; // by one agent alone: nobody else counts
 }
 
 /// The agent is held where it is: in its guest.
@@ -80,6 +85,7 @@ bool vcpu_debug_stepped(struct agent *agent, struct vcpu *vcpu)
 
 void vcpu_debug_step(struct vcpu *vcpu, uint64_t rip)
 {
+    vcpu->owner->held_runs = 0;
     vcpu->steps = true;
     vcpu->step_from = rip;
     vcpu->primary |= PRIMARY_MONITOR_TRAP;

@@ -22,8 +22,8 @@ void vcpu_debug_arm(struct vcpu *vcpu);
 bool vcpu_debug_exit(struct agent *agent, struct vcpu *vcpu, uint32_t reason);
 /// A vcpu that steps is about to go on in its guest. True: the step is over, and the personality is paused.
 bool vcpu_debug_stepped(struct agent *agent, struct vcpu *vcpu);
-/// Whether it may not run, since another vcpu of its personality is stepped alone.
-bool vcpu_debug_is_held(const struct vcpu *vcpu);
+/// Whether it may not run now, since another vcpu of its personality is stepped alone. Asked at each of its runs.
+bool vcpu_debug_holds(const struct vcpu *vcpu);
 /// Ends a step, if there is one. Its VMCS is current.
 void vcpu_debug_end_step(struct vcpu *vcpu);
 /// Begins a step. Its VMCS is current.

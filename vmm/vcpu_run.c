@@ -139,7 +139,7 @@ void vcpu_clear_vmcs(struct core *core, struct vcpu *vcpu)
 static bool finish_if_over(struct agent *agent, const struct core *core, const struct vcpu *vcpu)
 {
     bool kicked = vcpu->kicked || agent->events & agent->run_mask;
-    bool held = vcpu->armed && vcpu_debug_is_held(vcpu);
+    bool held = vcpu->armed && vcpu_debug_holds(vcpu);
     if (!kicked && !held && !vcpu_time_is_over(vcpu, core->stamp)) {
         return false;
     }

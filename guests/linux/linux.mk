@@ -39,7 +39,7 @@ linux-images: linux-guest $(BUILD)/BOOTX64.EFI $(BUILD)/polyvisor.elf $(LINUX_FI
 run-linux:
 	@tools/setup run
 	@$(MAKE) --no-print-directory linux-images
-	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) $(call boots,linux)
+	@tools/run --emu $(EMU) --boot $(BOOT) --cores $(CORES) --mem $(MEM) $(call boots,linux) $(if $(GDB_PORT),--gdb $(GDB_PORT))
 
 # What `make run` boots: Polyvisor's own configuration, and two Linux guests.
 RUN_FILES = $(P_ELF) $(LINUX_GUEST)

@@ -120,6 +120,47 @@ def test_registers_can_be_written(shell):
     assert "error:" not in shell.run("console one")
 
 
+def test_several_vcpus(boot):
+    """Two on each of two cores. With scheduler-locking one is stepped, and no other agent runs. The other vcpu of its own agent may have to
+    use up its turn before (docs/gdb.md)."""
+    config = CONFIG.replace("guests=long64", "guests=long64,prot32")
+    shell = boot.grub(config, ["monitor.elf", "tiny.elf"], emu="bochs", cores=2, gdb_port=0)
+
+    def times():
+        return {vcpu["vcpu"]: vcpu["run_time"] for vcpu in shell.json("vcpus one")["vcpus"]}
+    shell.wait_until(lambda: len(times()) == 4 and all(times().values()), "all guests run")
+    cores = {vcpu["vcpu"]: vcpu["core"] for vcpu in shell.json("vcpus one")["vcpus"]}
+    assert sorted(cores.values()) == [0, 0, 1, 1]
+    shell.run("gdb one")
+    child = pexpect.spawn("gdb", ["-nx", "-q", str(BUILD / "guests/long64.elf")], encoding="ascii", timeout=TIMEOUT, echo=False)
+    try:
+        def run(command):
+            child.sendline(command)
+            child.expect_exact("(gdb) ")
+            return child.before
+        child.expect_exact("(gdb) ")
+        run("set pagination off")
+        run(f"target remote localhost:{shell.machine.gdb_port}")
+        assert run("info threads").count("Thread ") == 4
+        run("set scheduler-locking on")
+        for vcpu in range(4):
+            run(f"thread {vcpu + 1}")
+            before = times()
+            for _ in range(3):
+                at = number(run("p/x (long)$pc"))
+                run("stepi")
+                assert number(run("p/x (long)$pc")) != at
+            after = times()
+            ran = {other for other in after if after[other] != before[other]}
+            assert vcpu in ran and len({cores[other] for other in ran}) == 1, (vcpu, before, after)
+        assert "detached" in run("detach")
+    finally:
+        child.close(force=True)
+    before = times()
+    shell.wait_until(lambda: all(now > before[vcpu] for vcpu, now in times().items()), "all guests run on")
+    assert "error:" not in shell.run("console one")
+
+
 def test_interrupt(shell):
     """^C in gdb stops the guest wherever it is."""
     shell.run("gdb one")

@@ -119,12 +119,11 @@ def check_stopped(shell, gdb, version):
 def stop_at_getuid(shell, gdb, processor):
     """A command on one processor of the guest, which stops it in the middle."""
     gdb.go_on()
-    enter(shell)
+    guest = enter(shell)
     shell.send(f"taskset {1 << processor} id -u\n")
     said = gdb.answer()
     assert re.search(r"Breakpoint \d+, 0x[0-9a-f]+ in __x64_sys_getuid \(\)", said), said
-    shell.send("\x1d")
-    shell.resynchronise()
+    guest.leave()
     assert gdb.number("$_thread") == processor + 1
     assert gdb.where() == "__x64_sys_getuid"
 
@@ -141,6 +140,18 @@ def check_steps(gdb):
     assert gdb.number("$pc") == there[call + 1]
     gdb.run("finish")
     assert gdb.number("$pc") == back
+
+
+def make_busy(shell, gdb):
+    """The guest's first processor. Shells also ask who they are."""
+    gdb.run("disable")
+    gdb.go_on()
+    guest = enter(shell)
+    guest.synchronise()
+    guest.run("taskset 1 sh -c 'while :; do :; done' &")
+    guest.leave()
+    gdb.interrupt()
+    gdb.run("enable")
 
 
 def check_lock(shell, gdb):
@@ -198,11 +209,7 @@ def test_gdb(boot, guest_files, tmp_path):  # noqa: F811
         assert f"{TEXT:#x}"[:9] in gdb.run("break __x64_sys_getuid")
         stop_at_getuid(shell, gdb, 1)
         check_steps(gdb)
-        gdb.go_on()
-        enter(shell).run("\ntaskset 1 sh -c 'while :; do :; done' &")
-        shell.send("\x1d")
-        shell.resynchronise()
-        gdb.interrupt()
+        make_busy(shell, gdb)
         check_lock(shell, gdb)
         stop_at_getuid(shell, gdb, 0)
         gdb.run("delete")
@@ -210,8 +217,8 @@ def test_gdb(boot, guest_files, tmp_path):  # noqa: F811
     finally:
         gdb.close()
     assert shell.run("gdb off") == "COM2 is closed"
-    check_guest(enter(shell))
-    shell.send("\x1d")
-    shell.resynchronise()
+    guest = Guest(shell, "linux")
+    check_guest(guest)
+    guest.leave()
     rounds(shell)
     shell.power_off()

@@ -310,7 +310,7 @@ enum pv_debug {
     PV_DEBUG_GUEST_WRITE = 40,
     /// (op, PV_VCPU_ID(personality, vcpu), alone): resumes the paused personality until this vcpu's guest has executed
     /// one instruction; interrupts and NMIs in `inject` wait so long, unless it halts. alone = 1: no other agent of it runs
-    /// meanwhile, and vcpu_run of another vcpu returns PV_RUN_BUDGET at once.
+    /// meanwhile, and vcpu_run of another vcpu returns PV_RUN_BUDGET at once, some 1000 times.
     /// Errors: PV_ERR_NOT_FOUND: no such vcpu; PV_ERR_STATE: not watched or not paused; PV_ERR_UNSUPPORTED: the
     /// processor has no monitor trap flag.
     PV_DEBUG_STEP = 41,
