@@ -74,14 +74,15 @@ struct vcpu {
     uint32_t wanted_exceptions;           ///< the exception bitmap that it asked for
     uint64_t wanted_cr4_mask;             ///< the guest/host mask of CR4 that it asked for
     bool wants_mov_dr;
-    bool wants_step;     ///< the monitor trap flag, likewise
-    bool armed;          ///< a debugger looks at its exits (vmm/vcpu_debug.h)
-    bool steps;          ///< makes a step for it
-    enum pv_stop stop;   ///< why it stopped last; others set it under the lock when it is held
-    uint64_t step_from;  ///< RIP where the step began
-    uint64_t budget_end; ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
-    uint64_t timer_end;  ///< TSC at which the preemption timer is to fire
-    uint64_t run_until;  ///< the last tick before vcpu_run's deadline; UINT64_MAX: none
+    bool wants_step;      ///< the monitor trap flag, likewise
+    bool armed;           ///< a debugger looks at its exits (vmm/vcpu_debug.h)
+    bool steps;           ///< makes a step for it
+    enum pv_stop stop;    ///< why it stopped last; others set it under the lock when it is held
+    uint64_t held_vector; ///< that the guest's local APIC requests, and that waits for the end of the step; 0: none
+    uint64_t step_from;   ///< RIP where the step began
+    uint64_t budget_end;  ///< run_time at which vcpu_run's budget is used up, UINT64_MAX: without limit
+    uint64_t timer_end;   ///< TSC at which the preemption timer is to fire
+    uint64_t run_until;   ///< the last tick before vcpu_run's deadline; UINT64_MAX: none
     uint64_t moves;
     uint64_t absorbed[EXIT_REASONS], delivered[EXIT_REASONS];
 };

@@ -10,6 +10,7 @@
 #include "vmm/personality.h"
 #include "vmm/space.h"
 #include "vmm/vcpu.h"
+#include "vmm/vcpu_state.h"
 
 _Static_assert((int)VMX_APIC_TPR == (int)PV_APIC_TPR && (int)VMX_APIC_X2APIC == (int)PV_APIC_X2APIC &&
                    (int)VMX_APIC_ACCESSES == (int)PV_APIC_ACCESSES &&
@@ -24,7 +25,7 @@ static bool is_page(const struct personality *p, uint64_t offset)
 
 /// What the processor reads and writes of the fields when the controls are on. The pages stay the personality's for as long as it
 /// has its pool, and that is longer than its vcpus.
-static void write_fields(const struct vcpu *vcpu, uint64_t features, uint64_t page, uint64_t access)
+static void write_fields(struct vcpu *vcpu, uint64_t features, uint64_t page, uint64_t access)
 {
     uint64_t memory = vcpu->owner->memory;
     if (features & VMX_APIC_TPR) {
@@ -35,7 +36,7 @@ static void write_fields(const struct vcpu *vcpu, uint64_t features, uint64_t pa
         vmcs_write(VMCS_APIC_ACCESS_ADDRESS, memory + access);
     }
     if (features & VMX_APIC_INTERRUPTS) {
-        vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, 0);
+        vcpu_write_interrupt_status(vcpu, 0);
         vmcs_write(VMCS_EOI_EXIT_BITMAP_0, 0);
         vmcs_write(VMCS_EOI_EXIT_BITMAP_1, 0);
         vmcs_write(VMCS_EOI_EXIT_BITMAP_2, 0);

@@ -2,6 +2,7 @@
 #include "vmm/vcpu_debug.h"
 
 #include "arch/x86/registers.h"
+#include "arch/x86/vmx/apic_policy.h"
 #include "arch/x86/vmx/controls.h"
 #include "arch/x86/vmx/event.h"
 #include "arch/x86/vmx/vmcs.h"
@@ -28,10 +29,21 @@ void vcpu_debug_arm(struct vcpu *vcpu)
     }
 }
 
+/// Begins or ends a step, with what it does to interrupts that the processor delivers by itself.
+static void set_steps(struct vcpu *vcpu, bool steps)
+{
+    bool delivers = vcpu->apic & VMX_APIC_INTERRUPTS;
+    uint64_t status = delivers ? vcpu_read_interrupt_status(vcpu) : 0;
+    vcpu->steps = steps;
+    if (delivers) {
+        vcpu_write_interrupt_status(vcpu, status);
+    }
+}
+
 void vcpu_debug_end_step(struct vcpu *vcpu)
 {
     if (vcpu->steps) {
-        vcpu->steps = false;
+        set_steps(vcpu, false);
         vcpu->primary &= ~(vcpu->wants_step ? 0 : PRIMARY_MONITOR_TRAP);
         vmcs_write(VMCS_PRIMARY_CONTROLS, vcpu->primary);
         vcpu_await_event(vcpu); // an interrupt has waited for the end of the step
@@ -86,7 +98,7 @@ bool vcpu_debug_stepped(struct agent *agent, struct vcpu *vcpu)
 void vcpu_debug_step(struct vcpu *vcpu, uint64_t rip)
 {
     vcpu->owner->held_runs = 0;
-    vcpu->steps = true;
+    set_steps(vcpu, true);
     vcpu->step_from = rip;
     vcpu->primary |= PRIMARY_MONITOR_TRAP;
     vcpu->primary &= ~(PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW); // the step goes first

@@ -74,6 +74,22 @@ static void take_registers(struct vcpu *vcpu, const struct pv_vcpu_state *s)
     msr_write_safe(MSR_KERNEL_GS_BASE, s->kernel_gs_base);
 }
 
+/// The guest interrupt status: the highest vector that is requested (RVI), and above it the one in service (SDM Vol. 3C 25.4.2).
+enum { REQUESTED_VECTOR = 0xff };
+
+void vcpu_write_interrupt_status(struct vcpu *vcpu, uint64_t status)
+{
+    bool hold = vcpu->steps && vmcs_read(VMCS_GUEST_ACTIVITY) == ACTIVITY_ACTIVE;
+    vcpu->held_vector = hold ? status & REQUESTED_VECTOR : 0;
+    vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, status - vcpu->held_vector);
+}
+
+uint64_t vcpu_read_interrupt_status(const struct vcpu *vcpu)
+{
+    uint64_t status = vmcs_read(VMCS_GUEST_INTERRUPT_STATUS), vector = status & REQUESTED_VECTOR;
+    return status - vector + (vector > vcpu->held_vector ? vector : vcpu->held_vector);
+}
+
 void vcpu_take_state(struct vcpu *vcpu)
 {
     struct pv_vcpu_state *s = vcpu->state;
@@ -109,7 +125,7 @@ void vcpu_take_state(struct vcpu *vcpu)
             cpu_write_cr2(vcpu->registers->cr2);
         }
         if (dirty & PV_GROUP_APIC && vcpu->apic & VMX_APIC_INTERRUPTS) {
-            vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, s->apic_status & UINT16_MAX);
+            vcpu_write_interrupt_status(vcpu, s->apic_status & UINT16_MAX);
         }
         s->dirty = 0;
     }

@@ -24,6 +24,9 @@ void vcpu_write_mode(uint64_t cr0, uint64_t efer);
 void vcpu_take_event(struct vcpu *vcpu);
 /// Injects nothing, but asks the processor to say when the guest can take the event, and for what the personality requests.
 void vcpu_await_event(struct vcpu *vcpu);
+/// The guest interrupt status, of a vcpu with virtual-interrupt delivery. In a step the processor does not see that a vector is requested.
+void vcpu_write_interrupt_status(struct vcpu *vcpu, uint64_t status);
+uint64_t vcpu_read_interrupt_status(const struct vcpu *vcpu);
 /// A window exit. True: the personality asked for it. False: it was for an event, which has been dealt with.
 bool vcpu_grant_window(struct vcpu *vcpu, uint32_t reason);
 /// At a delivered exit: exit information, and the groups that the personality wants.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // links: tests/unit/fake_multiplexer.c vmm/personalities/monitor/[!m]*.c vmm/personalities/monitor/msr_names.c
 // links: arch/x86/vmx/vmcs_fields.c arch/x86/vmx/vmcs_names.c vmm/personalities/lib/console.c vmm/personalities/lib/error.c
-// links: vmm/personalities/lib/number.c vmm/lib/format.c vmm/lib/string.c
+// links: vmm/personalities/lib/devices/page_walk.c vmm/personalities/lib/number.c vmm/lib/format.c vmm/lib/string.c
 #include "shell_session.h"
 
 #include <setjmp.h>
