@@ -32,6 +32,7 @@ size_t output_size;
 const struct pv_device *published;
 uint64_t published_count;
 uint64_t features;
+bool reads_freely[0x40];
 struct pv_vcpu_state *s;
 struct lapic *lapic;
 
@@ -108,7 +109,13 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     }
     case PV_SYS_VCPU_APIC:
         features = a1;
+        memset(reads_freely, 0, sizeof(reads_freely));
         return has_apic ? PV_OK : PV_ERR_UNSUPPORTED;
+    case PV_SYS_MSR_ALLOW:
+        assert_true(a1 >= LAPIC_MSR_FIRST && a1 + a2 <= LAPIC_MSR_LAST + 1);
+        for (uint64_t i = 0; i < a2; i++)
+            reads_freely[a1 - LAPIC_MSR_FIRST + i] = (a3 & PV_GRANT_READ) != 0;
+        return PV_OK;
     case PV_SYS_YIELD:
         yields++;
         return PV_OK;

@@ -39,6 +39,8 @@ extern size_t output_size;
 extern const struct pv_device *published;
 extern uint64_t published_count;
 extern uint64_t features; ///< of the last PV_SYS_VCPU_APIC
+/// Whether the first processor's guest reads an MSR of the x2APIC (less 0x800) without an exit.
+extern bool reads_freely[0x40];
 
 // The first processor.
 extern struct pv_vcpu_state *s;

@@ -145,10 +145,37 @@ static void without_delivery_the_threshold_tells(void **state)
     lapic->task_priority = 0x70;
     assert_int_equal(lapic_page_show(lapic, page), 0);
     page[0x80 / 4] = 0x30;
-    lapic_page_priority(lapic, page);
+    lapic_page_writes(lapic, page);
     assert_int_equal(lapic->task_priority, 0x30);
     assert_true(lapic_page_written(lapic, page, 0xb0, 0));
     assert_int_equal(lapic_next(lapic), 0x51);
+}
+
+/// The upper half is written without an exit, as is the lower one for an interrupt that the processor sends itself. Another exit comes
+/// before the command, and has all registers shown anew.
+static void commands_outlive_other_exits(void **state)
+{
+    (void)state;
+    for (int delivery = 0; delivery < 2; delivery++) {
+        const uint32_t destination = UINT32_C(4) << (24 + delivery);
+        make(NULL);
+        lapic_page_registers(lapic, page);
+        page[0x310 / 4] = destination;
+        page[0x300 / 4] = 0x44051; // to itself
+        if (delivery)
+            lapic_page_leave(lapic, page);
+        else
+            lapic_page_writes(lapic, page);
+        lapic_page_registers(lapic, page);
+        assert_int_equal(at(0x310), destination);
+        assert_int_equal(lapic_read(lapic, 0x310, 0), destination);
+        assert_int_equal(at(0x300), 0x44051);
+    }
+    assert_true(lapic_write_msr(lapic, LAPIC_MSR_BASE, lapic->base | X2APIC, 0));
+    assert_true(lapic_write_msr(lapic, 0x830, UINT64_C(4) << 32 | 0x4041, 0));
+    lapic_page_leave(lapic, page); // there every command exits
+    assert_int_equal(lapic->icr_low, 0x4041);
+    assert_int_equal(lapic->icr_high, 4);
 }
 
 static void writes_reach_the_model(void **state)
@@ -156,6 +183,7 @@ static void writes_reach_the_model(void **state)
     (void)state;
     page[0x310 / 4] = 4 << 24;
     page[0x300 / 4] = 0x4000 | 0x77;
+    lapic_page_writes(lapic, page);
     assert_true(lapic_page_written(lapic, page, 0x300, 0));
     assert_int_equal(lapic_next(&lapics[1]), 0x77);
     page[0x380 / 4] = 1000;
@@ -182,6 +210,7 @@ int main(void)
         cmocka_unit_test_setup(nothing_is_requested_while_it_is_off, make),
         cmocka_unit_test_setup(only_levels_are_ended_at_the_bus, make),
         cmocka_unit_test_setup(without_delivery_the_threshold_tells, make),
+        cmocka_unit_test_setup(commands_outlive_other_exits, make),
         cmocka_unit_test_setup(writes_reach_the_model, make),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,34 @@ static void test_virtual_apic(void **state)
     reset_machine(state);
 }
 
+static int64_t end_at_once(unsigned at)
+{
+    (void)at;
+    return end_machine();
+}
+
+/// Where it is not the processor that takes interrupts, it does not know priority, services and requests.
+static void test_reads_by_msr(void **state)
+{
+    static const uint8_t known[] = {0x02, 0x08, 0x0f, 0x18, 0x28, 0x30, 0x38},
+                         delivered[] = {0x0a, 0x10, 0x17, 0x20, 0x27};
+    has_apic = true;
+    for (int delivery = 0; delivery < 2; delivery++) {
+        virtual_apic_plan(delivery ? OPTIONS_APIC_DELIVERY : OPTIONS_APIC_REGISTERS);
+        reset_machine(state);
+        assert_true(lapic_write_msr(lapic, LAPIC_MSR_BASE, lapic->base | 1 << 10, 0));
+        run(end_at_once);
+        for (size_t i = 0; i < sizeof(known); i++)
+            assert_true(reads_freely[known[i]]);
+        for (size_t i = 0; i < sizeof(delivered); i++)
+            assert_int_equal(reads_freely[delivered[i]], delivery);
+        assert_false(reads_freely[0x39]); // the current count
+    }
+    has_apic = false;
+    virtual_apic_plan(OPTIONS_APIC_SOFTWARE);
+    reset_machine(state);
+}
+
 /// What is offered but not taken may be replaced by something more important, and is not lost.
 static int64_t not_taken(unsigned at)
 {
@@ -354,9 +382,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_virtual_apic),  T(test_not_taken), T(test_fault_goes_first), T(test_comes_again), T(test_nmi_again),
-        T(test_edges),         T(test_level),     T(test_sources),          T(test_edges_merge), T(test_halt),
-        T(test_halt_for_ever),
+        T(test_virtual_apic), T(test_reads_by_msr), T(test_not_taken), T(test_fault_goes_first),
+        T(test_comes_again),  T(test_nmi_again),    T(test_edges),     T(test_level),
+        T(test_sources),      T(test_edges_merge),  T(test_halt),      T(test_halt_for_ever),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

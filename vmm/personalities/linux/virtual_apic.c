@@ -19,10 +19,14 @@ enum {
     EOI_FIELDS = 4,
 };
 
-/// Reads that find in the page what the model would tell. Not the current count, which is a matter of time.
+/// Reads that find in the page what the model would tell. Not the current count, which is a matter of time; priority, services and
+/// requests only if it is the processor that changes them.
 static const struct {
     uint16_t first, count;
-} readable[] = {{0x802, 2}, {0x808, 1}, {0x80a, 1}, {0x80d, 1}, {0x80f, 26}, {0x830, 1}, {0x832, 7}, {0x83e, 1}};
+    bool delivered;
+} readable[] = {{0x802, 2, false}, {0x808, 1, false}, {0x80a, 1, true},  {0x80d, 1, false},
+                {0x80f, 1, false}, {0x810, 8, true},  {0x818, 8, false}, {0x820, 8, true},
+                {0x828, 1, false}, {0x830, 1, false}, {0x832, 7, false}, {0x83e, 1, false}};
 
 void virtual_apic_plan(enum options_apic wanted)
 {
@@ -111,7 +115,8 @@ static void open_msrs(const struct cpu *cpu)
 {
     const uint64_t vcpu = cpu->vcpu.id;
     for (uint32_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++)
-        pv_msr_allow(vcpu, readable[i].first, readable[i].count, PV_GRANT_READ);
+        if (!readable[i].delivered || virtual_apic_delivers(cpu))
+            pv_msr_allow(vcpu, readable[i].first, readable[i].count, PV_GRANT_READ);
     pv_msr_allow(vcpu, 0x808, 1, PV_GRANT_READ | PV_GRANT_WRITE);
     pv_msr_allow(vcpu, 0x80b, 1, PV_GRANT_WRITE); // end of interrupt
     pv_msr_allow(vcpu, 0x83f, 1, PV_GRANT_WRITE); // interrupt to itself
@@ -200,7 +205,7 @@ void virtual_apic_leave(struct cpu *cpu)
     if (virtual_apic_delivers(cpu))
         device_lapic(cpu->index)->interrupts += lapic_page_leave(&cpu->lapic, cpu->virtual_apic.registers);
     else if ((cpu->virtual_apic.features & PV_APIC_TPR) != 0)
-        lapic_page_priority(&cpu->lapic, cpu->virtual_apic.registers);
+        lapic_page_writes(&cpu->lapic, cpu->virtual_apic.registers);
 }
 
 /// An access that the processor does not virtualize: of another width, to the current count, to what is no register; and any while

@@ -62,13 +62,19 @@ uint32_t lapic_page_leave(struct lapic *lapic, const uint32_t *page)
         lapic->requested[i] |= page[word(REQUESTED, i)];
         lapic->in_service[i] = page[word(IN_SERVICE, i)];
     }
-    lapic_page_priority(lapic, page);
+    lapic_page_writes(lapic, page);
     return count;
 }
 
-void lapic_page_priority(struct lapic *lapic, const uint32_t *page)
+/// By memory, the command's upper half never exits, and the lower one does not if the command is an interrupt for the processor itself.
+void lapic_page_writes(struct lapic *lapic, const uint32_t *page)
 {
+    enum { DELIVERY_STATUS = 1 << 12 };
     lapic->task_priority = page[at(TASK_PRIORITY)] & 0xff;
+    if (lapic_is_x2apic(lapic))
+        return;
+    lapic->icr_low = page[at(COMMAND)] & ~(uint32_t)DELIVERY_STATUS;
+    lapic->icr_high = page[at(COMMAND_HIGH)] & 0xff000000;
 }
 
 uint32_t lapic_page_show(const struct lapic *lapic, uint32_t *page)
@@ -99,8 +105,6 @@ bool lapic_page_written(struct lapic *lapic, uint32_t *page, uint32_t offset, ui
         lapic_write_msr(lapic, LAPIC_MSR_FIRST + (SELF_IPI >> 4), page[at(SELF_IPI)], now);
         return false;
     }
-    if (reg == COMMAND) // the other half was written without an exit
-        lapic_write(lapic, COMMAND_HIGH, page[at(COMMAND_HIGH)], now);
     lapic_write(lapic, reg, page[at(reg)], now);
     page[at(reg)] = lapic_peek(lapic, reg);
     return reg == COMMAND || reg == INITIAL_COUNT || reg == END_OF_INTERRUPT; // the frequent ones

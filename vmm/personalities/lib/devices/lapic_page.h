@@ -20,8 +20,8 @@ uint32_t lapic_page_leave(struct lapic *lapic, const uint32_t *page);
 /// Without virtual-interrupt delivery: task priority, and the sets for the guest to read. Returns the TPR threshold: 0, or the class of
 /// a request that waits for nothing but a lower task priority (SDM Vol. 3C 30.1.2).
 uint32_t lapic_page_show(const struct lapic *lapic, uint32_t *page);
-/// Takes the task priority back.
-void lapic_page_priority(struct lapic *lapic, const uint32_t *page);
+/// Takes back what the guest can write without an exit: task priority and command.
+void lapic_page_writes(struct lapic *lapic, const uint32_t *page);
 /// Which vectors are level-triggered, for the guest to read.
 void lapic_page_level(const struct lapic *lapic, uint32_t *page);
 /// APIC-write exit: the guest has written the register at an offset. False: other registers may have changed by that, too.
