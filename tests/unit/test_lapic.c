@@ -84,6 +84,10 @@ static void test_errors(void **state)
     lapic_write(l, ESR, 0, 0);
     assert_int_equal(lapic_read(l, ESR, 0), 0x40);
     take(l, 0xfe);
+    lapic_write(l, EOI, 0, 0);
+    lapic_write(l, ICR, 0x4003, 0); // what it sends is an error, too
+    take(l, 0xfe);
+    lapic_write(l, EOI, 0, 0);
     lapic_write(l, 0x3f0, 1, 0); // x2APIC's only
     lapic_write(l, ICR, 0x4003, 0);
     lapic_write(l, ESR, 0, 0);
@@ -124,6 +128,32 @@ static void test_without_x2apic(void **state)
     assert_false(lapic_write_msr(l, 0x1b, 0xfee00d00, 0));
     assert_true(lapic_is_memory(l));
     assert_false(lapic_read_msr(l, 0x802, &v, 0));
+}
+
+/// Reserved bits are #GP, and then nothing has happened; those that are read-only are not.
+static void test_x2apic_reserved_bits(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t msr, bits;
+    } all[] = {{0x808, 0xff},    {0x80f, 0x3ff},   {0x832, 0x710ff}, {0x833, 0x117ff},
+               {0x834, 0x117ff}, {0x835, 0x1f7ff}, {0x836, 0x1f7ff}, {0x837, 0x110ff},
+               {0x83e, 0xb},     {0x83f, 0xff},    {0x830, 0xcdfff}};
+    struct lapic *l = &lapics[1];
+    assert_true(lapic_write_msr(l, 0x1b, 0xfee00c00, 0));
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        for (uint32_t bit = 0; bit < 64; bit++) {
+            const struct lapic before = *l;
+            const bool exists = bit < 32 ? (all[i].bits >> bit & 1) != 0 : all[i].msr == 0x830;
+            assert_int_equal(lapic_write_msr(l, all[i].msr, UINT64_C(1) << bit | (all[i].msr == 0x830 ? 0x40 : 0), 0),
+                             exists);
+            if (!exists)
+                assert_memory_equal(l, &before, sizeof(before));
+        }
+    }
+    assert_int_equal(l->icr_low & 1 << 12, 0);
+    assert_false(lapic_write_msr(l, 0x83f, 0x155, 0)); // the bits that exist do not help
+    assert_int_equal(lapic_next(l), LAPIC_NONE);
 }
 
 static void test_x2apic_registers(void **state)
@@ -260,6 +290,10 @@ static void test_destinations(void **state)
     assert_int_equal(got(0x51), 15);
     send(&lapics[1], 0, 0x44052); // self
     assert_int_equal(got(0x52), 2);
+    send(&lapics[1], 0, 0x44462); // nothing else than a fixed interrupt: no NMI,
+    send(&lapics[1], 0, 0x44562); // no INIT
+    assert_false(lapics[1].nmi || lapics[1].init);
+    assert_int_equal(got(0x62), 0);
     send(&lapics[1], 0, 0x84053); // all
     assert_int_equal(got(0x53), 15);
     send(&lapics[1], 0, 0xc4054); // all but self
@@ -344,10 +378,23 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
-        T(test_after_reset),  T(test_priorities),      T(test_all_vectors),      T(test_errors),
-        T(test_mode_changes), T(test_without_x2apic),  T(test_x2apic_registers), T(test_one_shot),
-        T(test_divisors),     T(test_periodic),        T(test_tsc_deadline),     T(test_destinations),
-        T(test_logical),      T(test_lowest_priority), T(test_start_up),         T(test_virtual_wire),
+        T(test_after_reset),
+        T(test_priorities),
+        T(test_all_vectors),
+        T(test_errors),
+        T(test_mode_changes),
+        T(test_without_x2apic),
+        T(test_x2apic_reserved_bits),
+        T(test_x2apic_registers),
+        T(test_one_shot),
+        T(test_divisors),
+        T(test_periodic),
+        T(test_tsc_deadline),
+        T(test_destinations),
+        T(test_logical),
+        T(test_lowest_priority),
+        T(test_start_up),
+        T(test_virtual_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

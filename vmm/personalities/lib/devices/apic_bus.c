@@ -12,7 +12,6 @@ enum {
     TO_ALL = 2,
     TO_OTHERS = 3,
     FLAT = 15, ///< the destination format's model
-    ERROR_SENT_VECTOR = 1 << 5,
 };
 
 static bool logical_match(const struct lapic *lapic, uint32_t destination)
@@ -134,14 +133,17 @@ void lapic_send(struct lapic *lapic)
         m.destination = APIC_BROADCAST;
     if (m.mode == APIC_INIT && (low & LEVEL) != 0 && (low & ASSERT) == 0)
         return; // "INIT level de-assert" is for processors of the past
-    if ((m.mode == APIC_FIXED || m.mode == APIC_LOWEST) && m.vector < 16) {
-        lapic->new_errors |= ERROR_SENT_VECTOR;
+    const uint32_t shorthand = low >> SHORTHAND_SHIFT & 3;
+    if (shorthand == TO_SELF) {
+        if (m.mode == APIC_FIXED) // nothing else can be sent so (table 11-3)
+            lapic_raise_itself(lapic, m.vector);
         return;
     }
-    switch (low >> SHORTHAND_SHIFT & 3) {
-    case TO_SELF:
-        lapic_raise(lapic, m.vector, false);
-        break;
+    if ((m.mode == APIC_FIXED || m.mode == APIC_LOWEST) && m.vector < LAPIC_FIRST_VECTOR) {
+        lapic_sent_illegally(lapic);
+        return;
+    }
+    switch (shorthand) {
     case TO_OTHERS:
         deliver_to_others(lapic, &m);
         break;

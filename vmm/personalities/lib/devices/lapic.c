@@ -35,11 +35,14 @@ enum {
     SPURIOUS_ENABLE = 1 << 8,
     SPURIOUS_WRITABLE = 0x3ff,
     LVT_MASKED = 1 << 16,
+    ERROR_SENT_VECTOR = 1 << 5,
     ERROR_RECEIVED_VECTOR = 1 << 6,
     ERROR_ADDRESS = 1 << 7,
     VERSION_VALUE = 0x14 | (LVT_COUNT - 1) << 16,
-    FIRST_LEGAL_VECTOR = 16,
-    COMMAND_RESERVED = 0x1000, ///< delivery status: always idle
+    DELIVERY_STATUS = 1 << 12, ///< of LVT entries and commands: always idle
+    REMOTE_IRR = 1 << 14,
+    COMMAND_WRITABLE_X2APIC = 0xcdfff, ///< figure 11-28; bit 12 is ignored
+    DIVIDE_WRITABLE = 0xb,
 };
 
 /// Bits of the LVT entries that can be written: vector, mode, polarity and trigger, mask, timer mode.
@@ -165,7 +168,7 @@ static void note_error(struct lapic *lapic, uint32_t error)
 {
     const uint32_t lvt = lapic->lvt[LVT_ERROR];
     lapic->new_errors |= error;
-    if ((lvt & LVT_MASKED) == 0 && (lvt & 0xff) >= FIRST_LEGAL_VECTOR)
+    if ((lvt & LVT_MASKED) == 0 && (lvt & 0xff) >= LAPIC_FIRST_VECTOR)
         set_bit(lapic->requested, (uint8_t)lvt, true);
 }
 
@@ -173,12 +176,24 @@ void lapic_raise(struct lapic *lapic, uint8_t vector, bool level)
 {
     if (!lapic_enabled(lapic))
         return;
-    if (vector < FIRST_LEGAL_VECTOR) {
+    if (vector < LAPIC_FIRST_VECTOR) {
         note_error(lapic, ERROR_RECEIVED_VECTOR);
         return;
     }
     set_bit(lapic->requested, vector, true);
     set_bit(lapic->level, vector, level);
+}
+
+void lapic_sent_illegally(struct lapic *lapic)
+{
+    note_error(lapic, ERROR_SENT_VECTOR);
+}
+
+void lapic_raise_itself(struct lapic *lapic, uint8_t vector)
+{
+    if (vector < LAPIC_FIRST_VECTOR)
+        lapic_sent_illegally(lapic);
+    lapic_raise(lapic, vector, false);
 }
 
 static void end_interrupt(struct lapic *lapic)
@@ -292,7 +307,7 @@ static bool write_register(struct lapic *lapic, uint32_t reg, uint32_t value, ui
         lapic->new_errors = 0;
         return true;
     case COMMAND:
-        lapic->icr_low = value & ~(uint32_t)COMMAND_RESERVED;
+        lapic->icr_low = value & ~(uint32_t)DELIVERY_STATUS;
         lapic_send(lapic);
         return true;
     case INITIAL_COUNT:
@@ -361,15 +376,39 @@ static bool read_x2apic(struct lapic *lapic, uint32_t reg, uint64_t *value, uint
     return true;
 }
 
+/// Bits that are not reserved (11.12.1.2, and the figures it names). Those that are read-only can be written, and stay as they are.
+static uint64_t x2apic_bits(uint32_t reg)
+{
+    if (reg >= LVT_FIRST && reg <= LVT_LAST) {
+        const uint32_t index = reg - LVT_FIRST;
+        const bool pin = index == LVT_LINT0 || index == LVT_LINT1;
+        return lvt_writable[index] | DELIVERY_STATUS | (pin ? REMOTE_IRR : 0);
+    }
+    switch (reg) {
+    case END_OF_INTERRUPT:
+    case ERRORS:
+        return 0;
+    case TASK_PRIORITY:
+    case SELF:
+        return 0xff;
+    case SPURIOUS:
+        return SPURIOUS_WRITABLE;
+    case COMMAND:
+        return (uint64_t)UINT32_MAX << 32 | COMMAND_WRITABLE_X2APIC;
+    case DIVIDE:
+        return DIVIDE_WRITABLE;
+    default:
+        return UINT32_MAX;
+    }
+}
+
 static bool write_x2apic(struct lapic *lapic, uint32_t reg, uint64_t value, uint64_t now)
 {
-    if (!lapic_is_x2apic(lapic) || (reg != COMMAND && value > UINT32_MAX))
-        return false;
-    if ((reg == END_OF_INTERRUPT || reg == ERRORS) && value != 0)
+    if (!lapic_is_x2apic(lapic) || (value & ~x2apic_bits(reg)) != 0)
         return false;
     if (reg == SELF) {
-        lapic_raise(lapic, (uint8_t)value, false);
-        return value <= 0xff;
+        lapic_raise_itself(lapic, (uint8_t)value);
+        return true;
     }
     if (reg == COMMAND)
         lapic->icr_high = (uint32_t)(value >> 32);

@@ -12,6 +12,7 @@ enum {
     LAPIC_SIZE = 4096,
     LAPIC_MAX = 64, ///< on one bus
     LAPIC_NONE = -1,
+    LAPIC_FIRST_VECTOR = 16, ///< that is legal
     LAPIC_MSR_BASE = 0x1b,
     LAPIC_MSR_FIRST = 0x800, ///< x2APIC
     LAPIC_MSR_LAST = 0x83f,
@@ -121,6 +122,10 @@ bool lapic_is_x2apic(const struct lapic *lapic);
 /// A register by its offset in the page, without what reading it does; for those that do not change by themselves.
 uint32_t lapic_peek(const struct lapic *lapic, uint32_t offset);
 void lapic_send(struct lapic *lapic);
+/// An error of the sender: a command with an illegal vector.
+void lapic_sent_illegally(struct lapic *lapic);
+/// An interrupt that it sends itself.
+void lapic_raise_itself(struct lapic *lapic, uint8_t vector);
 void lapic_timer_write(struct lapic *lapic, uint32_t initial, uint64_t now);
 uint32_t lapic_timer_count(const struct lapic *lapic, uint64_t now);
 void lapic_timer_divide(struct lapic *lapic, uint32_t value, uint64_t now);
