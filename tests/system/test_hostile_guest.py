@@ -29,7 +29,7 @@ ENDS = {
 # The same, started again each time; "any" is something else in each life, resets among them.
 AGAIN = {"dies": "what=end end=triple", "any": "seed=5 what=end end=any"}
 LIVES = 5                                # then it is given up
-RESETS = 3
+RESETS = 4
 BLOCKS, COPIES = len(DISK) // 4096, 16
 
 
@@ -108,7 +108,7 @@ class TestHostileGuest:
         assert said.count("linux: the guest resets the machine") == RESETS and said.count("scribble: seed ") == RESETS + 1, said
 
     def test_stopped(self, shell):
-        """A guest that stops its only processor by INIT stands still and costs nothing, until somebody ends it."""
+        """A guest that stops its only processor for good stands still and costs nothing, until somebody ends it."""
         shell.wait_until(lambda: "scribble: stop" in shell.json("console stops")["text"], "it has stopped")
         before = shell.wait_for_state("stops", "waiting")
         shell.answers()

@@ -4,7 +4,7 @@
 
 #include <guests/processor.h>
 
-enum { LIVES = 0x300000, MAGIC = 0x6c697665, RESETS = 3 };
+enum { LIVES = 0x300000, MAGIC = 0x6c697665, PORTS = 3, RESETS = PORTS + 1 };
 
 /// Survives resets of the machine, not the end of the personality: nothing else is there.
 static volatile struct {
@@ -20,12 +20,19 @@ static uint32_t life(void)
     return lives->count++;
 }
 
+/// By a port, or by INIT for the first processor.
 static void reset(uint32_t how)
 {
     static const struct {
         uint16_t port;
         uint8_t value;
-    } ways[RESETS] = {{0x64, 0xfe}, {0x92, 1}, {0xcf9, 6}};
+    } ways[PORTS] = {{0x64, 0xfe}, {0x92, 1}, {0xcf9, 6}};
+    if (how == PORTS) {
+        say("reset by INIT");
+        mmio_write(0xfee00310, 4, 0);
+        mmio_write(0xfee00300, 4, 0x4500);
+        return;
+    }
     say("reset by port %#x", ways[how].port);
     port_access(ways[how].port, 1, true, ways[how].value);
 }
@@ -57,12 +64,11 @@ static void strange(uint32_t how)
         __asm__ volatile("rep insb" : "+D"(from), "+c"(count) : "d"(0x70) : "memory");
 }
 
-/// INIT for this processor: nobody starts it again.
+/// Nothing interrupts this processor any more.
 static void stop(void)
 {
     say("stop");
-    mmio_write(0xfee00310, 4, 0);
-    mmio_write(0xfee00300, 4, 0x4500);
+    __asm__ volatile("cli; hlt");
 }
 
 /// Interrupts and exceptions with an IDT that leads nowhere.

@@ -7,6 +7,7 @@ enum {
     ENABLE = 1 << 11,
     X2 = 1 << 10,
     X2_FIRST = 0x800,
+    X2_COUNT = 64,
     ICR = 0x830,
     MODE_SHIFT = 8,
     INIT = 5,
@@ -31,7 +32,7 @@ static uint32_t any_msr(void)
         return known[below(sizeof(known) / sizeof(known[0]))];
     case 2:
     case 3:
-        return X2_FIRST + below(64);
+        return X2_FIRST + below(X2_COUNT);
     case 4:
         return below(0x2000);
     case 5:
@@ -43,11 +44,36 @@ static uint32_t any_msr(void)
     }
 }
 
+/// What is not reserved in a register of the x2APIC: with another bit, a write is refused.
+static uint64_t x2_bits(uint32_t msr)
+{
+    if (msr >= 0x832 && msr <= 0x837)
+        return msr == 0x832 ? 0x700ff : msr == 0x837 ? 0x100ff : 0x107ff;
+    switch (msr) {
+    case 0x808:
+    case 0x83f:
+        return 0xff;
+    case 0x80b:
+    case 0x828:
+        return 0;
+    case 0x80f:
+        return 0x3ff;
+    case ICR:
+        return UINT64_C(0xffffffff000cdfff);
+    case 0x83e:
+        return 0xb;
+    default:
+        return UINT32_MAX;
+    }
+}
+
 static uint64_t harmless_value(uint32_t msr, uint64_t value)
 {
     const uint32_t mode = value >> MODE_SHIFT & 7;
     if (msr == BASE)
         return (value & ~(uint64_t)ENABLE) | (one_in(4) ? 0 : ENABLE); // mostly on
+    if (msr >= X2_FIRST && msr < X2_FIRST + X2_COUNT && !one_in(4))
+        value &= x2_bits(msr);
     if (msr != ICR || (mode != INIT && mode != STARTUP))
         return value;
     value |= OTHERS;

@@ -121,6 +121,8 @@ void agent_loop(uint32_t number)
         if (number == 0)
             machine_poll(now);
         const struct wishes wishes = ask(number, now);
+        if (machine.phase != PHASE_RUNNING)
+            break; // INIT for the first processor
         if (wishes.next == NULL) {
             wait(number, number == 0 ? earlier(wishes.deadline, machine.poll_at) : wishes.deadline);
             continue;

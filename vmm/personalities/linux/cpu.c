@@ -199,14 +199,20 @@ bool cpu_interrupted(struct cpu *cpu)
 
 /* ---- INIT and start-up ---- */
 
-/// SDM Vol. 3A 11.4.7.3 and table 9-1; the start itself follows with the start-up IPI.
+/// SDM Vol. 3A 11.4.7.3 and table 9-1; the start itself follows with the start-up IPI. The bootstrap processor does not wait for one, but
+/// begins at the reset vector (9.4.2), where firmware would make the machine anew.
 static void take_init(struct cpu *cpu)
 {
     cpu->lapic.init = false;
+    if (lapic_is_bootstrap(&cpu->lapic)) {
+        machine_reset();
+        return;
+    }
     cpu->lapic.waits_for_startup = true;
     lapic_reset(&cpu->lapic);
     virtual_apic_changed(cpu);
     cpu->vcpu.state->inject = 0;
+    pv_cancel_vectoring(cpu->vcpu.state); // what the next entry, that of the start, would deliver
     cpu->halted = false;
 }
 

@@ -59,8 +59,11 @@ void machine_end(enum machine_end code)
 
 void machine_reset(void)
 {
-    if (machine.phase == PHASE_RUNNING)
-        stop(PHASE_RESET);
+    if (machine.phase != PHASE_RUNNING)
+        return;
+    console_flush(&machine.console);
+    pv_printf("linux: the guest resets the machine\n");
+    stop(PHASE_RESET);
 }
 
 /* ---- devices ---- */

@@ -85,7 +85,7 @@ const struct pv_module *machine_module(const char *name);
 /// Ends the personality. The first reason counts.
 void machine_end(enum machine_end code);
 
-/// The reset line: everything begins anew, but for the clock.
+/// The reset line: everything begins anew, but for the clock. Once: a string instruction that goes on writes more.
 void machine_reset(void);
 /// Every agent's part of a reset, after its loop has ended. Returns when the machine stands as after machine_make. NULL, or what is
 /// wrong.

@@ -75,16 +75,6 @@ static uint8_t read_byte(uint16_t port)
     return 0xff;
 }
 
-/// Once: a string instruction that goes on writes more.
-static void reset(void)
-{
-    if (machine.phase != PHASE_RUNNING)
-        return;
-    console_flush(&machine.console);
-    pv_printf("linux: the guest resets the machine\n");
-    machine_reset();
-}
-
 /// For good: the message, then the exit code that says the same to whoever started the personality.
 static void end(const char *why, enum machine_end code)
 {
@@ -112,7 +102,7 @@ static void write_byte(uint16_t port, uint8_t value)
             end("the guest's kernel has panicked", MACHINE_PANICKED);
     } else if ((port == KEYBOARD_COMMAND && value == KEYBOARD_RESET) ||
                (port == PORT_A && (value & PORT_A_RESET) != 0)) {
-        reset();
+        machine_reset();
     }
 }
 
@@ -122,7 +112,7 @@ static void write_pm(uint16_t port, uint32_t size, uint32_t value)
 {
     const enum acpi_pm_request request = acpi_pm_write(&machine.pm, port, size, value);
     if (request == ACPI_PM_RESET)
-        reset();
+        machine_reset();
     if (request == ACPI_PM_OFF)
         end("the guest switches the machine off", MACHINE_OFF);
 }

@@ -33,7 +33,13 @@ static bool match(const struct lapic *lapic, const struct apic_message *m)
     return m->logical ? logical_match(lapic, m->destination) : lapic->id == m->destination;
 }
 
-/// To one local APIC. A processor that waits for a start-up IPI hears nothing else.
+/// Whether a processor waits for a start-up IPI, or is about to: then it hears nothing else.
+static bool is_deaf(const struct lapic *lapic)
+{
+    return lapic->init || (lapic->waits_for_startup && !lapic->startup);
+}
+
+/// To one local APIC.
 static void deliver_to(struct apic_bus *bus, uint32_t index, const struct apic_message *m)
 {
     struct lapic *lapic = bus->lapics[index];
@@ -43,6 +49,8 @@ static void deliver_to(struct apic_bus *bus, uint32_t index, const struct apic_m
         lapic_raise(lapic, m->vector, m->level);
         break;
     case APIC_NMI:
+        if (is_deaf(lapic))
+            return;
         lapic->nmi = true;
         break;
     case APIC_INIT:
@@ -50,7 +58,7 @@ static void deliver_to(struct apic_bus *bus, uint32_t index, const struct apic_m
         lapic->startup = false;
         break;
     case APIC_STARTUP:
-        if ((!lapic->waits_for_startup && !lapic->init) || lapic->startup)
+        if (!is_deaf(lapic) || lapic->startup)
             return;
         lapic->startup = true;
         lapic->startup_vector = m->vector;

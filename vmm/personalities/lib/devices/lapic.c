@@ -76,6 +76,11 @@ bool lapic_is_x2apic(const struct lapic *lapic)
     return (lapic->base & BASE_X2APIC) != 0;
 }
 
+bool lapic_is_bootstrap(const struct lapic *lapic)
+{
+    return (lapic->base & BASE_BOOTSTRAP) != 0;
+}
+
 bool lapic_is_memory(const struct lapic *lapic)
 {
     return (lapic->base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE;

@@ -79,6 +79,9 @@ void lapic_reset(struct lapic *lapic);
 /// As firmware leaves it: enabled, the PIC passing through LINT0 (virtual wire mode), LINT1 is NMI.
 void lapic_virtual_wire(struct lapic *lapic);
 
+/// Whether it is the bootstrap processor's.
+bool lapic_is_bootstrap(const struct lapic *lapic);
+
 /// Delivers to whoever is meant.
 void apic_deliver(struct apic_bus *bus, const struct apic_message *message);
 /// The same for a message that a device writes to memory (SDM Vol. 3A 11.11). Other addresses than local APICs' are nobody's.
