@@ -160,6 +160,11 @@ def ensure_bochs():
         raise EmulatorError("Bochs 3.0 could not be set up: see above")
 
 
+def bochs_is_corrected():
+    """Whether it is the one of tools/build-bochs: Debian's own has flaws that Linux guests meet (docs/building.md)."""
+    return subprocess.run([BOCHS, "--corrected"], stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
 class Machine:
     """One emulated computer.
 

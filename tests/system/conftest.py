@@ -3,7 +3,6 @@
 Tests that share a machine are marked with an xdist_group, so that one process runs them all.
 """
 import os
-import subprocess
 import sys
 
 import pytest
@@ -74,8 +73,7 @@ def _boots(tmp_path, name):
 @pytest.fixture(scope="session")
 def corrected_bochs():
     """For tests that meet flaws of Debian's Bochs (docs/building.md)."""
-    result = subprocess.run([images.ROOT / "tools/bochs", "--corrected"], stdin=subprocess.DEVNULL, check=False)
-    if result.returncode != 0:
+    if not emulator.bochs_is_corrected():
         pytest.skip("Bochs is Debian's own, without the corrections of tools/bochs-corrections")
 
 
