@@ -89,12 +89,15 @@ static void pass_time(void)
     }
 }
 
-/// The processors take what there is for them.
+/// The processors take what there is for them, after one try that comes to nothing.
 static void take_interrupts(void)
 {
     const int input = pic_next(&pic);
     if (input != PIC_NONE) {
         require(input >= 0 && input < 16 && input != 2);
+        pic_offer(&pic, (uint32_t)input);
+        pic_settle(&pic, (uint32_t)input, false);
+        require(pic_next(&pic) == input);
         pic_accept(&pic, (uint32_t)input);
     }
     for (uint32_t i = 0; i < CPUS; i++) {
@@ -102,6 +105,9 @@ static void take_interrupts(void)
         if (vector == LAPIC_NONE)
             continue;
         require(vector >= 16 && vector < 256);
+        lapic_offer(&lapics[i], (uint8_t)vector);
+        lapic_settle(&lapics[i], (uint8_t)vector, false);
+        require(lapic_next(&lapics[i]) == vector);
         lapic_accept(&lapics[i], (uint8_t)vector);
         require(lapic_next(&lapics[i]) == LAPIC_NONE); // its class is in service
     }
