@@ -4,10 +4,12 @@
 // links: vmm/personalities/lib/devices/rtc.c vmm/personalities/lib/devices/acpi_pm.c
 // links: vmm/personalities/lib/devices/lapic.c vmm/personalities/lib/devices/lapic_timer.c
 // links: vmm/personalities/lib/devices/apic_bus.c vmm/personalities/lib/devices/ioapic.c
+// links: vmm/personalities/lib/devices/lapic_page.c
 #include <stdlib.h>
 
 #include "devices/acpi_pm.h"
 #include "devices/ioapic.h"
+#include "devices/lapic_page.h"
 #include "devices/pic.h"
 #include "devices/pit.h"
 #include "devices/rtc.h"
@@ -139,11 +141,47 @@ static void access_port(uint8_t where, bool write, uint8_t value)
         acpi_pm_read(&pm, (uint16_t)(0x600 + reg % 12), 1u << value % 3, now);
 }
 
+/// A virtual-APIC page between a run's beginning and its end, with anything written there by the guest; and messages of devices.
+static void use_page(struct lapic *lapic, uint8_t how, uint32_t value)
+{
+    static uint32_t page[1024];
+    const uint32_t offset = value & 0xff0;
+    page[offset / 4] = value >> 12;
+    switch (how % 6) {
+    case 0:
+        lapic_page_registers(lapic, page);
+        lapic_page_level(lapic, page);
+        break;
+    case 1: {
+        const uint32_t status = lapic_page_enter(lapic, page);
+        require(status <= UINT16_MAX);
+        page[offset / 4] =
+            offset == 0x200 ? value & 0xffff0000 : value; // what the processor leaves: no vector below 16
+        lapic_page_leave(lapic, page);
+        break;
+    }
+    case 2:
+        require(lapic_page_show(lapic, page) <= 15); // 4 bits, or the VM entry fails
+        lapic_page_writes(lapic, page);
+        break;
+    case 3:
+        lapic_page_written(lapic, page, value & 0xfff, now);
+        break;
+    case 4:
+        lapic_page_ended(lapic, (uint8_t)value);
+        break;
+    default:
+        apic_deliver_msi(&bus, LAPIC_ADDRESS + (value & 0xfffff), value >> 12);
+        break;
+    }
+    require(lapic->task_priority <= 0xff);
+}
+
 static void access_apic(uint8_t where, bool write, uint32_t value)
 {
     struct lapic *lapic = &lapics[where % CPUS];
     uint64_t wide;
-    switch (where / CPUS % 4) {
+    switch (where / CPUS % 5) {
     case 0: // registers that exist, mostly
         if (write)
             lapic_write(lapic, (value >> 26) << 4, value, now);
@@ -162,6 +200,9 @@ static void access_apic(uint8_t where, bool write, uint32_t value)
                             now);
         else
             lapic_write_cr8(lapic, value);
+        break;
+    case 3:
+        use_page(lapic, where / (CPUS * 5), value);
         break;
     default:
         if (write)
