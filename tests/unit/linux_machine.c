@@ -25,6 +25,7 @@ bool has_apic;
 uint64_t cs_access, slowness;
 unsigned runs, waits, signals, yields;
 unsigned most_waits;
+struct pv_vmcs_entry written_fields[4];
 uint64_t run_deadline, ran;
 uint64_t waited_until, written;
 char output[4096];
@@ -122,6 +123,10 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_EVENT_SIGNAL:
         signals++;
         return PV_OK;
+    case PV_SYS_VMCS_WRITE:
+        for (uint64_t i = 0; i < a2 && i < 4; i++)
+            written_fields[i] = ((const struct pv_vmcs_entry *)(uintptr_t)a1)[i];
+        return (int64_t)a2;
     case PV_SYS_VMCS_READ: {
         struct pv_vmcs_entry *entries = (struct pv_vmcs_entry *)(uintptr_t)a1;
         for (uint64_t i = 0; i < a2; i++)

@@ -41,6 +41,7 @@ extern uint64_t published_count;
 extern uint64_t features; ///< of the last PV_SYS_VCPU_APIC
 /// Whether the first processor's guest reads an MSR of the x2APIC (less 0x800) without an exit.
 extern bool reads_freely[0x40];
+extern struct pv_vmcs_entry written_fields[4]; ///< the last ones written
 
 // The first processor.
 extern struct pv_vcpu_state *s;

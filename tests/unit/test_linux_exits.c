@@ -209,6 +209,42 @@ static void test_cr0(void **state)
     assert_int_equal(runs, 3);
 }
 
+/// PAE paging begins by a MOV that exits: what the processor would have read is in the VMCS. Wrong entries are a #GP.
+static int64_t pae(unsigned at)
+{
+    enum { ROOT = 0x20 };
+    static const uint64_t good[] = {0x1001, 0x1ff8, 0, 0x3019}, wrong[] = {0x1003, 0x1001 | UINT64_C(1) << 60};
+    uint8_t *root = pv_guest_pointer(&machine.memory, ROOT, sizeof(good));
+    if (at > 0)
+        assert_int_equal((s->inject & VALID) != 0, at > 1);
+    if (at == 1) {
+        assert_int_equal(s->cr0, 0xc0010031);
+        for (unsigned i = 0; i < 4; i++)
+            assert_true(written_fields[i].field == 0x280a + 2 * i && written_fields[i].value == good[i]);
+    }
+    if (at == 4)
+        return end_machine();
+    s->inject = 0;
+    s->cr0 = 0x10031;
+    s->cr3 = at < 3 ? ROOT | 0x18 : 0xffff0000; // not in memory
+    s->cr4 = 0x20;
+    s->efer = 0;
+    memcpy(root, good, sizeof(good));
+    if (at == 1 || at == 2)
+        memcpy(root + 8, &wrong[at - 1], 8);
+    s->gpr[PV_RDX] = 0xc0010031;
+    s->exit_qualification = PV_RDX << 8;
+    return exit_with(28);
+}
+
+static void test_pae(void **state)
+{
+    (void)state;
+    run(pae);
+    assert_int_equal(runs, 5);
+    assert_int_equal(machine.exit_code, 42);
+}
+
 static int64_t vmx_instruction(unsigned at)
 {
     static const uint32_t reasons[] = {18, 19, 27, 50, 53, 36, 11};
@@ -244,7 +280,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_device_memory),     T(test_unknown_instruction), T(test_no_table),     T(test_cr0),
+        T(test_device_memory),     T(test_unknown_instruction), T(test_no_table),     T(test_cr0), T(test_pae),
         T(test_control_registers), T(test_hidden_instructions), T(test_triple_fault),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);

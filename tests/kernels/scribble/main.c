@@ -223,16 +223,8 @@ static bool wanted(const char *what)
     return option_is("what", "all") || option_is("what", what);
 }
 
-void scribble_main(const struct start_info *info);
-void scribble_main(const struct start_info *info)
+static void scribble(uint32_t seed, uint32_t rounds)
 {
-    const uint32_t seed = (read_information(info), (uint32_t)option("seed", 1)),
-                   rounds = (uint32_t)option("rounds", 1000);
-    map_last();
-    place_ap_code();
-    traps_init();
-    pci_find();
-    say("seed %u, %u rounds, %u devices, memory to %#lx", seed, rounds, function_count, memory_end);
     if (wanted("ports"))
         scribble_ports(rounds);
     if (wanted("mmio"))
@@ -245,6 +237,21 @@ void scribble_main(const struct start_info *info)
         scribble_instructions(rounds);
     if (wanted("ports"))
         scribble_all_ports(seed % 4, 4);
+}
+
+void scribble_main(const struct start_info *info);
+void scribble_main(const struct start_info *info)
+{
+    read_information(info);
+    const uint32_t seed = (uint32_t)option("seed", 1), rounds = (uint32_t)option("rounds", 1000);
+    map_last();
+    place_ap_code();
+    traps_init();
+    pci_find();
+    say("seed %u, %u rounds, %u devices, memory to %#lx", seed, rounds, function_count, memory_end);
+    do
+        scribble(seed, rounds);
+    while (option("forever", 0) != 0);
     if (option_is("what", "disk"))
         fill_disk();
     if (option_is("what", "end"))

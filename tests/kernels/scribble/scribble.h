@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A hostile guest of the linux personality: writes random values, in random widths, to everything that is emulated. What it does
- * follows from `seed=` in its command line; what it has done it tells on COM1, so that a test can see that it was done.
+ * follows from `seed=` in its command line; what it has done it tells on COM1, so that a test can see that it was done. With `forever=1`
+ * it begins again, with other numbers.
  *
  * What ends a machine, or stops this processor for good (INIT), is left out, but where that is wanted ("end=").
  */

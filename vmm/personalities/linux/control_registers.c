@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Accesses to control registers that exit: of CR0 where CD, NW or NE differ from what the guest has seen, of CR4 where
 // VMXE does, and all of CR8. Source: SDM Vol. 3C table 28-3; Vol. 3A 2.5 for the checks.
+#include <polyvisor/string.h>
+
+#include "cpuid.h"
 #include "machine.h"
 
 enum { QUALIFICATION_NUMBER = 15, TYPE_SHIFT = 4, TYPE_MASK = 3, TYPE_MOV_TO = 0, TYPE_MOV_FROM = 1, GPR_SHIFT = 8 };
@@ -46,13 +49,42 @@ static bool cr0_valid(const struct cpu *cpu, uint64_t value)
     return (state->efer & EFER_LME) == 0 || ((state->cr4 & CR4_PAE) != 0 && !has_code_64(cpu));
 }
 
+/// Bits of physical addresses, as the guest is told.
+static uint32_t address_width(const struct cpu *cpu)
+{
+    const struct cpuid_machine view = cpu_cpuid_view(cpu);
+    return view.host(0x80000008, 0).eax & 0xff;
+}
+
+/// Whether the four entries of the root of PAE paging are good. The processor reads them when CR0 is written, not later, and in VMX
+/// operation has them in the VMCS: where it exits instead, that is to be done here (SDM Vol. 3A 4.4.1, Vol. 3C 27.3.2.4).
+static bool load_pdptes(const struct cpu *cpu, uint64_t cr0)
+{
+    enum { COUNT = 4, PRESENT = 1, RESERVED = 0x1e6, CR3_ROOT = ~31, VMCS_PDPTE0 = 0x280a };
+    const struct pv_vcpu_state *state = cpu->vcpu.state;
+    struct pv_vmcs_entry entries[COUNT];
+    if ((cr0 & CR0_PG) == 0 || (state->cr4 & CR4_PAE) == 0 || (state->efer & EFER_LME) != 0)
+        return true;
+    const void *root = pv_guest_pointer(&machine.memory, state->cr3 & (uint32_t)CR3_ROOT, COUNT * sizeof(uint64_t));
+    uint64_t table[COUNT];
+    if (root == NULL)
+        return false; // ones, which are not good
+    memcpy(table, root, sizeof(table));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        if ((table[i] & PRESENT) != 0 && ((table[i] & RESERVED) != 0 || table[i] >> address_width(cpu) != 0))
+            return false;
+        entries[i] = (struct pv_vmcs_entry){.field = VMCS_PDPTE0 + 2 * i, .value = table[i]};
+    }
+    return pv_vmcs_write(cpu->vcpu.id, entries, COUNT) == COUNT;
+}
+
 static void write_cr(struct cpu *cpu, uint32_t number, uint64_t value)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
     if (number == 8 && value < 16) {
         lapic_write_cr8(&cpu->lapic, value);
         pv_skip_instruction(state);
-    } else if (number == 0 && cr0_valid(cpu, value)) {
+    } else if (number == 0 && cr0_valid(cpu, value) && load_pdptes(cpu, value)) {
         state->cr0 = value;
         state->dirty |= PV_GROUP_CONTROL; // EFER.LMA follows
         pv_skip_instruction(state);
