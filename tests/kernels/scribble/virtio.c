@@ -219,12 +219,12 @@ void scribble_virtio(uint32_t rounds)
         return;
     for (uint32_t i = 0; i < rounds / 8; i++)
         one_life(&functions[i % function_count]);
+    pci_restore();
     for (uint32_t i = 0; i < function_count; i++) { // nothing of them may write any more
         mmio_write(at(&functions[i], STATUS), 1, 0);
         if (virtio_status(&functions[i]) != 0)
             give_up("virtio device %u does not reset", functions[i].type);
     }
-    pci_restore();
     say("virtio: %u starts, %u notifications, %u chains, %u disk requests, %u breaks", starts, notifications, chains,
         requests, breaks);
 }
