@@ -141,7 +141,7 @@ static int64_t access_port(uint8_t how)
     state->exit_qualification = (uint64_t)port() << 16 | sizes[how & 3] | (how & 4 ? 8 : 0);
     if ((how & 0x18) == 0x18) {
         state->exit_qualification |= 0x10 | (how & 0x20);
-        state->guest_linear_address = how & 0x40 ? take(8) : take(2);
+        state->gpr[PV_RSI] = state->gpr[PV_RDI] = how & 0x40 ? take(8) : take(2);
         state->gpr[PV_RCX] = take(2);
         state->exit_instruction_info = (uint32_t)take(2);
     } else {

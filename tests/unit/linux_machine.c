@@ -77,6 +77,45 @@ static int64_t wait_for_event(uint32_t mask, uint64_t deadline)
     return PV_ERR_TIMEOUT;
 }
 
+enum { FIELDS = 32, SEGMENT_LIMITS = 0x4800, SEGMENT_ACCESS = 0x4814, FLAT_DATA = 0xc093 };
+static struct pv_vmcs_entry fields[FIELDS];
+static unsigned field_count;
+
+uint64_t vmcs_field(uint32_t field)
+{
+    for (unsigned i = 0; i < field_count; i++)
+        if (fields[i].field == field)
+            return fields[i].value;
+    if (field == VMCS_CS_ACCESS_RIGHTS)
+        return cs_access;
+    if (field - SEGMENT_LIMITS < 2 * 6)
+        return UINT32_MAX;
+    return field - SEGMENT_ACCESS < 2 * 6 ? FLAT_DATA : 0;
+}
+
+void set_vmcs_field(uint32_t field, uint64_t value)
+{
+    unsigned i = 0;
+    while (i < field_count && fields[i].field != field)
+        i++;
+    assert_true(i < FIELDS);
+    field_count += i == field_count;
+    fields[i] = (struct pv_vmcs_entry){.field = field, .value = value};
+}
+
+static int64_t access_fields(bool write, struct pv_vmcs_entry *entries, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (write && i < 4)
+            written_fields[i] = entries[i];
+        if (write)
+            set_vmcs_field(entries[i].field, entries[i].value);
+        else
+            entries[i].value = vmcs_field(entries[i].field);
+    }
+    return (int64_t)count;
+}
+
 int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
     (void)a4;
@@ -123,16 +162,9 @@ int64_t pv_syscall(uint64_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint6
     case PV_SYS_EVENT_SIGNAL:
         signals++;
         return PV_OK;
+    case PV_SYS_VMCS_READ:
     case PV_SYS_VMCS_WRITE:
-        for (uint64_t i = 0; i < a2 && i < 4; i++)
-            written_fields[i] = ((const struct pv_vmcs_entry *)(uintptr_t)a1)[i];
-        return (int64_t)a2;
-    case PV_SYS_VMCS_READ: {
-        struct pv_vmcs_entry *entries = (struct pv_vmcs_entry *)(uintptr_t)a1;
-        for (uint64_t i = 0; i < a2; i++)
-            entries[i].value = entries[i].field == VMCS_CS_ACCESS_RIGHTS ? cs_access : 0;
-        return (int64_t)a2;
-    }
+        return access_fields(number == PV_SYS_VMCS_WRITE, (struct pv_vmcs_entry *)(uintptr_t)a1, a2);
     default:
         return PV_OK;
     }
@@ -190,6 +222,7 @@ int reset_machine(void **state)
     (void)state;
     machine.phase = PHASE_RUNNING;
     machine.agent_count = 1; // nobody else comes to the reset
+    field_count = 0;
     assert_null(machine_await_reset(0));
     machine.agent_count = 2;
     machine.exit_code = (enum machine_end) - 1;

@@ -27,6 +27,9 @@ extern uint32_t pending;                ///< events of the agent
 extern const char *input;
 extern bool has_apic;
 extern uint64_t cs_access;  ///< the guest's code segment
+/// VMCS fields besides: what was set here, or written by the personality, since reset_machine. Segments are flat, of the kernel.
+uint64_t vmcs_field(uint32_t field);
+void set_vmcs_field(uint32_t field, uint64_t value);
 extern uint64_t slowness;   ///< ticks that writing to the console takes
 extern unsigned most_waits; ///< ends the machine at so many waits, unless it is 0
 

@@ -208,8 +208,7 @@ static int64_t string_io(unsigned at)
     if (at == 0) {
         memcpy(memory + text, "across\n", 7);
         s->gpr[PV_RCX] = UINT64_C(0xaa00000007);
-        s->gpr[PV_RSI] = UINT64_C(0xbb00001234);
-        s->guest_linear_address = text;
+        s->gpr[PV_RSI] = UINT64_C(0xbb00000000) + text;
         s->exit_instruction_info = 1 << 7; // 32-bit addresses
         s->exit_qualification = UINT64_C(0x3f80000) | 1 << 4 | 1 << 5;
         return exit_with(EXIT_IO);
@@ -217,12 +216,11 @@ static int64_t string_io(unsigned at)
     if (at == 1) {
         assert_memory_equal(output, "across\n", 7);
         assert_int_equal(s->gpr[PV_RCX], 0);
-        assert_int_equal(s->gpr[PV_RSI], 0x123b);
+        assert_int_equal(s->gpr[PV_RSI], text + 7);
         assert_int_equal(s->rip, CODE + 2);
         s->rflags |= 1 << 10;
         s->gpr[PV_RCX] = 3;
         s->gpr[PV_RDI] = 0xa004;
-        s->guest_linear_address = 0xa004;
         s->exit_qualification = UINT64_C(0x12340000) | 1 << 4 | 1 << 5 | 8 | 1;
         memset(memory + 0xa000, 0, 16);
         return exit_with(EXIT_IO);
@@ -245,7 +243,7 @@ static int64_t long_string(unsigned at)
 {
     if (at == 0) {
         s->gpr[PV_RCX] = 1000;
-        s->guest_linear_address = 0x9000;
+        s->gpr[PV_RSI] = 0x9000;
         s->exit_instruction_info = 2 << 7;
         s->exit_qualification = UINT64_C(0x800000) | 1 << 4 | 1 << 5;
         return exit_with(EXIT_IO);
@@ -253,7 +251,7 @@ static int64_t long_string(unsigned at)
     if (s->gpr[PV_RCX] == 0)
         return end_machine();
     assert_int_equal(s->rip, CODE);
-    assert_int_equal(s->gpr[PV_RSI], 1000 - s->gpr[PV_RCX]);
+    assert_int_equal(s->gpr[PV_RSI], 0x9000 + 1000 - s->gpr[PV_RCX]);
     return exit_with(EXIT_IO);
 }
 
@@ -271,7 +269,7 @@ static int64_t resets(unsigned at)
     assert_int_equal(at, 0);
     memset(pv_guest_pointer(&machine.memory, 0x9000, 100), 0xfe, 100);
     s->gpr[PV_RCX] = 100;
-    s->guest_linear_address = 0x9000;
+    s->gpr[PV_RSI] = 0x9000;
     s->exit_instruction_info = 2 << 7;
     s->exit_qualification = UINT64_C(0x640000) | 1 << 4 | 1 << 5;
     return exit_with(EXIT_IO);

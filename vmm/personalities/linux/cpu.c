@@ -7,8 +7,10 @@
 
 #include <polyvisor/string.h>
 
-enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160 };
+enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160, VECTOR_SS = 12 };
 enum { SHORTEST_RUNS_PER_SECOND = 50000, SHORTEST_RUN = 4000 };
+
+static const uint32_t CPUID_ADDRESS_BITS = 0x80000008;
 
 static struct pv_cpuid host_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -54,6 +56,7 @@ static int64_t give_tables(const struct cpu *cpu)
 int64_t cpu_create(struct cpu *cpu, uint32_t index)
 {
     cpu->index = index;
+    machine.physical_bits = (uint8_t)host_cpuid(CPUID_ADDRESS_BITS, 0).eax;
     msr_init(&cpu->msrs);
     int64_t result = open_vcpu(cpu);
     if (result < 0)
@@ -85,6 +88,20 @@ void cpu_fail(struct cpu *cpu, const char *format, ...)
     machine_end(MACHINE_FAILED);
 }
 
+/// Another processor of the guest may write to the tables at the same time.
+static bool guest_replace(void *context, uint64_t address, uint64_t before, uint64_t after, size_t size)
+{
+    (void)context;
+    void *at = pv_guest_pointer(&machine.memory, address, size);
+    uint32_t before32 = (uint32_t)before;
+    if (at == NULL)
+        return false;
+    if (size == sizeof(uint32_t))
+        return __atomic_compare_exchange_n((uint32_t *)at, &before32, (uint32_t)after, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    return __atomic_compare_exchange_n((uint64_t *)at, &before, after, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 static bool guest_read(void *context, uint64_t address, void *bytes, size_t size)
 {
     (void)context;
@@ -97,8 +114,13 @@ static bool guest_read(void *context, uint64_t address, void *bytes, size_t size
 struct page_walk cpu_page_walk(const struct cpu *cpu)
 {
     const struct pv_vcpu_state *state = cpu->vcpu.state;
-    return (struct page_walk){
-        .cr0 = state->cr0, .cr3 = state->cr3, .cr4 = state->cr4, .efer = state->efer, .read = guest_read};
+    return (struct page_walk){.cr0 = state->cr0,
+                              .cr3 = state->cr3,
+                              .cr4 = state->cr4,
+                              .efer = state->efer,
+                              .read = guest_read,
+                              .replace = guest_replace,
+                              .physical_bits = machine.physical_bits};
 }
 
 /* ---- events ---- */
@@ -118,6 +140,17 @@ void cpu_raise_gp(struct cpu *cpu)
 void cpu_raise_ud(struct cpu *cpu)
 {
     raise(cpu, PV_VECTOR_UD, false);
+}
+
+void cpu_raise_segment(struct cpu *cpu, bool stack)
+{
+    raise(cpu, stack ? VECTOR_SS : PV_VECTOR_GP, true);
+}
+
+void cpu_raise_page_fault(struct cpu *cpu, uint32_t error, uint64_t address)
+{
+    if (!pv_inject_page_fault(cpu->vcpu.state, error, address))
+        cpu_fail(cpu, "page fault at %#lx while another event is delivered", address);
 }
 
 static bool choose_as(struct cpu *cpu, enum cpu_offer offer, uint32_t offered)

@@ -45,6 +45,9 @@ void cpu_fail(struct cpu *cpu, const char *format, ...) __attribute__((format(pr
 /// #GP(0) and #UD instead of the instruction.
 void cpu_raise_gp(struct cpu *cpu);
 void cpu_raise_ud(struct cpu *cpu);
+/// What a segment does not allow: #GP(0), of the stack segment #SS(0).
+void cpu_raise_segment(struct cpu *cpu, bool stack);
+void cpu_raise_page_fault(struct cpu *cpu, uint32_t error, uint64_t address);
 
 /// What CPUID tells it.
 struct cpuid_machine cpu_cpuid_view(const struct cpu *cpu);
@@ -56,6 +59,9 @@ struct page_walk cpu_page_walk(const struct cpu *cpu);
 void cpu_handle_string_io(struct cpu *cpu, const struct pv_io *io);
 /// mmio.c: handles an access to memory that the guest does not have, at a guest-physical address.
 void cpu_handle_access(struct cpu *cpu, uint64_t address);
+/// Registers of devices, or what is read and written where there are none. Bits beyond the size are anything.
+uint64_t cpu_read_device(struct cpu *cpu, uint64_t address, uint32_t size);
+void cpu_write_device(struct cpu *cpu, uint64_t address, uint32_t size, uint64_t value);
 
 /// exits.c: handles the exit in the state page.
 void cpu_handle_exit(struct cpu *cpu);

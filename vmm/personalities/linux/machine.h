@@ -55,6 +55,7 @@ struct machine {
     bool apic_page_mapped;     ///< until a processor uses x2APIC mode
     struct cpu cpus[MAX_CPUS];
     uint32_t cpu_count;
+    uint8_t physical_bits; ///< of the guest's physical addresses, as CPUID tells
     struct agent agents[MAX_CPUS];
     uint32_t agent_count; ///< of agents that have processors
     struct options options;

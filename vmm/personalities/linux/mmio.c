@@ -64,7 +64,7 @@ static void write_register(struct cpu *cpu, uint64_t address, uint32_t value)
 }
 
 /// Any access as those to the 32-bit registers that it touches. Parts of registers can be read but not written.
-static uint64_t read_any(struct cpu *cpu, uint64_t address, uint32_t size)
+uint64_t cpu_read_device(struct cpu *cpu, uint64_t address, uint32_t size)
 {
     const uint64_t first = address & ~UINT64_C(3);
     uint64_t value;
@@ -77,7 +77,7 @@ static uint64_t read_any(struct cpu *cpu, uint64_t address, uint32_t size)
     return value >> 8 * (address & 3);
 }
 
-static void write_any(struct cpu *cpu, uint64_t address, uint32_t size, uint64_t value)
+void cpu_write_device(struct cpu *cpu, uint64_t address, uint32_t size, uint64_t value)
 {
     if (!is_apic(address) && pci_memory_write(&machine.pci, address, size, value))
         return;
@@ -102,11 +102,11 @@ void cpu_handle_access(struct cpu *cpu, uint64_t address)
         return;
     }
     state->gpr[PV_RSP] = state->rsp;
-    const uint64_t read = instruction_reads(&instruction) ? read_any(cpu, address, instruction.size) : 0;
+    const uint64_t read = instruction_reads(&instruction) ? cpu_read_device(cpu, address, instruction.size) : 0;
     const uint64_t rflags = state->rflags;
     const uint64_t result = instruction_execute(&instruction, read, state->gpr, &state->rflags);
     if (instruction_writes(&instruction))
-        write_any(cpu, address, instruction.size, result);
+        cpu_write_device(cpu, address, instruction.size, result);
     if (state->rflags != rflags || state->gpr[PV_RSP] != state->rsp)
         state->dirty |= PV_GROUP_FLAGS;
     state->rsp = state->gpr[PV_RSP];
