@@ -120,7 +120,9 @@ static int64_t access_memory(uint8_t how)
 {
     static const char *const moves[] = {"\x88\x03", "\x66\x89\x03", "\x89\x03", "\x48\x89\x03",
                                         "\x8a\x03", "\x66\x8b\x03", "\x8b\x03", "\x48\x8b\x03"};
+    static const char *const strings[] = {"\xf3\x66\xa5", "\xf3\x66\xab", "\xf3\x67\xa4", "\x67\x66\xad"};
     state->guest_physical_address = address();
+    state->exit_qualification = how & 0x40 ? take(2) : 0x182;
     state->vectoring_info = (how & 0x70) == 0x70 ? (uint32_t)take(4) : 0;
     if ((how & 8) == 0) {
         set_code(moves[how & 7], 3);
@@ -129,6 +131,12 @@ static int64_t access_memory(uint8_t how)
         state->efer |= (how & 3) == 3 ? LMA : 0; // 8 bytes exist in 64 bits only
         state->cr0 |= (how & 3) == 3 ? UINT64_C(1) << 31 : 0;
         state->gpr[PV_RAX] = take(8);
+    } else if ((how & 4) == 0) { // between a device and anything
+        set_code(strings[how & 3], 3);
+        state->rip = CODE;
+        state->gpr[how & 0x10 ? PV_RSI : PV_RDI] = state->guest_physical_address;
+        state->gpr[how & 0x10 ? PV_RDI : PV_RSI] = address();
+        state->gpr[PV_RCX] = take(2);
     } else {
         put_code();
     }

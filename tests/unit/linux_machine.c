@@ -223,6 +223,7 @@ int reset_machine(void **state)
     machine.phase = PHASE_RUNNING;
     machine.agent_count = 1; // nobody else comes to the reset
     field_count = 0;
+    cs_access = 0;
     assert_null(machine_await_reset(0));
     machine.agent_count = 2;
     machine.exit_code = (enum machine_end) - 1;
@@ -237,6 +238,7 @@ int reset_machine(void **state)
     pending = 0;
     output_size = 0;
     machine.console.used = 0;
+    machine.refusals = 0;
     return 0;
 }
 

@@ -26,7 +26,7 @@ extern int64_t (*script)(unsigned run); ///< a run of the guest: changes the sta
 extern uint32_t pending;                ///< events of the agent
 extern const char *input;
 extern bool has_apic;
-extern uint64_t cs_access;  ///< the guest's code segment
+extern uint64_t cs_access; ///< the guest's code segment
 /// VMCS fields besides: what was set here, or written by the personality, since reset_machine. Segments are flat, of the kernel.
 uint64_t vmcs_field(uint32_t field);
 void set_vmcs_field(uint32_t field, uint64_t value);

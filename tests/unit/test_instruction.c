@@ -22,12 +22,19 @@ static const struct {
     ZydisMnemonic mnemonic;
     enum instruction_operation operation;
 } mnemonics[] = {
-    {ZYDIS_MNEMONIC_MOV, INSTRUCTION_MOV},   {ZYDIS_MNEMONIC_MOVZX, INSTRUCTION_MOV},
-    {ZYDIS_MNEMONIC_MOVSX, INSTRUCTION_MOV}, {ZYDIS_MNEMONIC_MOVSXD, INSTRUCTION_MOV},
-    {ZYDIS_MNEMONIC_XCHG, INSTRUCTION_XCHG}, {ZYDIS_MNEMONIC_ADD, INSTRUCTION_ADD},
-    {ZYDIS_MNEMONIC_OR, INSTRUCTION_OR},     {ZYDIS_MNEMONIC_AND, INSTRUCTION_AND},
-    {ZYDIS_MNEMONIC_SUB, INSTRUCTION_SUB},   {ZYDIS_MNEMONIC_XOR, INSTRUCTION_XOR},
-    {ZYDIS_MNEMONIC_CMP, INSTRUCTION_CMP},   {ZYDIS_MNEMONIC_TEST, INSTRUCTION_TEST},
+    {ZYDIS_MNEMONIC_MOV, INSTRUCTION_MOV},    {ZYDIS_MNEMONIC_MOVZX, INSTRUCTION_MOV},
+    {ZYDIS_MNEMONIC_MOVSX, INSTRUCTION_MOV},  {ZYDIS_MNEMONIC_MOVSXD, INSTRUCTION_MOV},
+    {ZYDIS_MNEMONIC_XCHG, INSTRUCTION_XCHG},  {ZYDIS_MNEMONIC_ADD, INSTRUCTION_ADD},
+    {ZYDIS_MNEMONIC_OR, INSTRUCTION_OR},      {ZYDIS_MNEMONIC_AND, INSTRUCTION_AND},
+    {ZYDIS_MNEMONIC_SUB, INSTRUCTION_SUB},    {ZYDIS_MNEMONIC_XOR, INSTRUCTION_XOR},
+    {ZYDIS_MNEMONIC_CMP, INSTRUCTION_CMP},    {ZYDIS_MNEMONIC_TEST, INSTRUCTION_TEST},
+    {ZYDIS_MNEMONIC_ADC, INSTRUCTION_ADC},    {ZYDIS_MNEMONIC_SBB, INSTRUCTION_SBB},
+    {ZYDIS_MNEMONIC_MOVSB, INSTRUCTION_MOVS}, {ZYDIS_MNEMONIC_MOVSW, INSTRUCTION_MOVS},
+    {ZYDIS_MNEMONIC_MOVSD, INSTRUCTION_MOVS}, {ZYDIS_MNEMONIC_MOVSQ, INSTRUCTION_MOVS},
+    {ZYDIS_MNEMONIC_STOSB, INSTRUCTION_STOS}, {ZYDIS_MNEMONIC_STOSW, INSTRUCTION_STOS},
+    {ZYDIS_MNEMONIC_STOSD, INSTRUCTION_STOS}, {ZYDIS_MNEMONIC_STOSQ, INSTRUCTION_STOS},
+    {ZYDIS_MNEMONIC_LODSB, INSTRUCTION_LODS}, {ZYDIS_MNEMONIC_LODSW, INSTRUCTION_LODS},
+    {ZYDIS_MNEMONIC_LODSD, INSTRUCTION_LODS}, {ZYDIS_MNEMONIC_LODSQ, INSTRUCTION_LODS},
 };
 
 static int operation_of(ZydisMnemonic mnemonic)
@@ -47,9 +54,48 @@ static const ZydisDecodedOperand *find_operand(const ZydisDecodedInstruction *i,
     return NULL;
 }
 
+static bool is_string(const ZydisDecodedInstruction *i)
+{
+    return operation_of(i->mnemonic) >= INSTRUCTION_MOVS;
+}
+
+/// RDI's element is the first operand of MOVS and STOS, RSI's the second of MOVS and LODS.
+static void compare_string(const struct instruction *mine, const ZydisDecodedInstruction *i,
+                           const ZydisDecodedOperand *operands)
+{
+    static const ZydisRegister segments[] = {ZYDIS_REGISTER_ES, ZYDIS_REGISTER_CS, ZYDIS_REGISTER_SS,
+                                             ZYDIS_REGISTER_DS, ZYDIS_REGISTER_FS, ZYDIS_REGISTER_GS};
+    bool reads = false, writes = false;
+    assert_int_equal(mine->length, i->length);
+    assert_int_equal(mine->operation, operation_of(i->mnemonic));
+    assert_int_equal(mine->address_size * 8, i->address_width);
+    assert_int_equal(mine->repeat, (i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNE)) != 0);
+    for (unsigned k = 0; k < i->operand_count; k++) {
+        const ZydisDecodedOperand *o = &operands[k];
+        if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            assert_int_equal(mine->size * 8, o->size);
+            const bool read = (o->actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
+            reads = reads || read;
+            writes = writes || !read;
+            const ZydisRegister segment = read ? segments[mine->segment] : ZYDIS_REGISTER_ES;
+            assert_int_equal(segment, o->mem.segment);
+            const ZydisRegister base = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, o->mem.base);
+            assert_int_equal(base, read ? ZYDIS_REGISTER_RSI : ZYDIS_REGISTER_RDI);
+        } else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && k == (mine->operation == INSTRUCTION_LODS ? 0 : 1)) {
+            assert_int_equal(mine->reg_size * 8, o->size);
+        }
+    }
+    assert_int_equal(instruction_reads(mine), reads);
+    assert_int_equal(instruction_writes(mine), writes);
+}
+
 static void compare(const struct instruction *mine, const ZydisDecodedInstruction *i,
                     const ZydisDecodedOperand *operands)
 {
+    if (is_string(i)) {
+        compare_string(mine, i, operands);
+        return;
+    }
     const ZydisDecodedOperand *memory = find_operand(i, operands, ZYDIS_OPERAND_TYPE_MEMORY);
     const ZydisDecodedOperand *reg = find_operand(i, operands, ZYDIS_OPERAND_TYPE_REGISTER);
     const ZydisDecodedOperand *immediate = find_operand(i, operands, ZYDIS_OPERAND_TYPE_IMMEDIATE);
@@ -77,19 +123,20 @@ static void compare(const struct instruction *mine, const ZydisDecodedInstructio
 static bool promised(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *operands)
 {
     const ZydisDecodedOperand *reg = find_operand(i, operands, ZYDIS_OPERAND_TYPE_REGISTER);
-    if (operation_of(i->mnemonic) < 0 || find_operand(i, operands, ZYDIS_OPERAND_TYPE_MEMORY) == NULL)
+    if (operation_of(i->mnemonic) < 0 ||
+        (!is_string(i) && find_operand(i, operands, ZYDIS_OPERAND_TYPE_MEMORY) == NULL))
         return false;
     if (i->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || i->opcode_map > ZYDIS_OPCODE_MAP_0F || i->opcode == 0x82)
         return false;
     for (unsigned k = 0; k < i->raw.prefix_count; k++) {
         const uint8_t prefix = i->raw.prefixes[k].value;
         const bool rex_not_last = (prefix & 0xf0) == 0x40 && k + 1 < i->raw.prefix_count;
-        if (prefix == 0xf2 || prefix == 0xf3 || rex_not_last)
+        if (((prefix == 0xf2 || prefix == 0xf3) && !is_string(i)) || rex_not_last)
             return false;
     }
     if (i->mnemonic == ZYDIS_MNEMONIC_MOVSXD && i->operand_width == 16)
         return false;
-    if (reg == NULL)
+    if (reg == NULL || is_string(i))
         return true;
     const ZydisRegisterClass class = ZydisRegisterGetClass(reg->reg.value);
     return class == ZYDIS_REGCLASS_GPR8 || class == ZYDIS_REGCLASS_GPR16 || class == ZYDIS_REGCLASS_GPR32 ||
@@ -99,14 +146,15 @@ static bool promised(const ZydisDecodedInstruction *i, const ZydisDecodedOperand
 /// Prefixes, an opcode of those that matter (or any), and random bytes behind.
 static size_t make_bytes(uint64_t *random, uint32_t mode, uint8_t bytes[INSTRUCTION_MAX])
 {
-    static const uint8_t prefixes[] = {0x66, 0x67, 0xf0, 0x2e, 0x64, 0xf2, 0xf3};
-    static const uint8_t opcodes[] = {0x0f, 0x63, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89,
-                                      0x8a, 0x8b, 0xa0, 0xa1, 0xa2, 0xa3, 0xc6, 0xc7, 0xf6, 0xf7, 0x00};
+    static const uint8_t prefixes[] = {0x66, 0x67, 0xf0, 0x2e, 0x64, 0x65, 0x26, 0x36, 0x3e, 0xf2, 0xf3};
+    static const uint8_t opcodes[] = {0x0f, 0x63, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88,
+                                      0x89, 0x8a, 0x8b, 0xa0, 0xa1, 0xa2, 0xa3, 0xc6, 0xc7, 0xf6,
+                                      0xf7, 0x00, 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xad};
     size_t at = 0;
     for (size_t i = 0; i < INSTRUCTION_MAX; i++)
         bytes[i] = (uint8_t)random_below(random, 256);
     while (random_below(random, 3) == 0 && at < 4)
-        bytes[at++] = prefixes[random_below(random, random_below(random, 4) == 0 ? 7 : 3)];
+        bytes[at++] = prefixes[random_below(random, random_below(random, 4) == 0 ? 11 : 3)];
     if (mode == 64 && random_below(random, 2) == 0)
         bytes[at++] = (uint8_t)(0x40 | random_below(random, 16));
     const uint8_t opcode = opcodes[random_below(random, sizeof(opcodes))];
@@ -138,8 +186,11 @@ static void check_mode(uint32_t mode, ZydisMachineMode machine, ZydisStackWidth 
                 memcpy(cut + 1, bytes, less);
                 struct instruction none;
                 assert_false(instruction_decode(cut + 1, less, mode, &none));
+                assert_true(none.incomplete);
                 free(cut);
             }
+        } else if (mine.incomplete) {
+            fail_msg("15 bytes are all that there can be");
         } else if (known && promised(&i, operands)) {
             fail_msg("mode %u: %s with %02x %02x %02x %02x %02x not taken", mode, ZydisMnemonicGetString(i.mnemonic),
                      bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]);
@@ -205,11 +256,14 @@ static void test_registers(void **state)
     assert_int_equal(flags, 2);
 }
 
-/// The processor's own result and flags for `a OP b`, in 32 bits.
+/// The processor's own result and flags for `a OP b`, in 32 bits; bit 0 of *flags is CF before it.
 #define NATIVE(name)                                                                                                   \
     static uint32_t native_##name(uint32_t a, uint32_t b, uint64_t *flags)                                             \
     {                                                                                                                  \
-        __asm__(#name "l %3, %0\n pushfq\n popq %1" : "=r"(a), "=r"(*flags) : "0"(a), "r"(b) : "cc", "memory");        \
+        __asm__("btq $0, %1\n" #name "l %3, %0\n pushfq\n popq %1"                                                     \
+                : "+r"(a), "=&r"(*flags)                                                                               \
+                : "1"(*flags), "r"(b)                                                                                  \
+                : "cc", "memory");                                                                                     \
         return a;                                                                                                      \
     }
 NATIVE(add)
@@ -219,6 +273,8 @@ NATIVE(sub)
 NATIVE(xor)
 NATIVE(cmp)
 NATIVE(test)
+NATIVE(adc)
+NATIVE(sbb)
 
 static void test_arithmetic(void **state)
 {
@@ -231,21 +287,21 @@ static void test_arithmetic(void **state)
     } all[] = {
         {0x01, native_add, 0x8d5, true},   {0x09, native_or, 0x8c5, true},  {0x21, native_and, 0x8c5, true},
         {0x29, native_sub, 0x8d5, true},   {0x31, native_xor, 0x8c5, true}, {0x39, native_cmp, 0x8d5, false},
-        {0x85, native_test, 0x8c5, false},
+        {0x85, native_test, 0x8c5, false}, {0x11, native_adc, 0x8d5, true}, {0x19, native_sbb, 0x8d5, true},
     };
     static const uint32_t values[] = {0, 1, 15, 16, 0x7fffffff, 0x80000000, 0xffffffff, 0x12345678, 0xedcba988};
     for (size_t op = 0; op < sizeof(all) / sizeof(all[0]); op++)
         for (size_t x = 0; x < 9; x++)
-            for (size_t y = 0; y < 9; y++) {
+            for (size_t y = 0; y < 18; y++) { // with and without carry
                 const uint8_t code[] = {all[op].opcode, 0x0f};
-                uint64_t gpr[16] = {0}, flags = 2, native_flags;
-                gpr[1] = values[y];
+                uint64_t gpr[16] = {0}, flags = 2 | y / 9, native_flags = flags;
+                gpr[1] = values[y % 9];
                 const uint64_t result = run(code, 2, values[x], gpr, &flags);
-                const uint32_t expected = all[op].native(values[x], values[y], &native_flags);
+                const uint32_t expected = all[op].native(values[x], values[y % 9], &native_flags);
                 if (all[op].writes)
                     assert_int_equal(result, expected);
                 assert_int_equal(flags & all[op].flags, native_flags & all[op].flags);
-                assert_int_equal(gpr[1], values[y]);
+                assert_int_equal(gpr[1], values[y % 9]);
             }
     uint64_t gpr[16] = {0}, flags = 2;
     gpr[1] = 5;

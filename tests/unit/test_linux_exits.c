@@ -64,18 +64,87 @@ static void test_device_memory(void **state)
 
 static int64_t strange(unsigned at)
 {
+    if (at > 0) {
+        assert_int_equal(s->inject, VALID | 3 << 8 | 6); // #UD
+        assert_int_equal(s->rip, CODE);
+        s->inject = 0;
+    }
     set_code("\x0f\x11\x03", 3); // movups
-    return at == 0 ? touch(0xfee00000) : end_machine();
+    if (at == 2)
+        s->exit_qualification = 1 << 2; // code where a device is
+    return at < 3 ? touch(0xfee00000) : end_machine();
 }
 
 static void test_unknown_instruction(void **state)
 {
     (void)state;
+    const uint64_t before = device_row(DEVICE_INSTRUCTION)->reads;
     run(strange);
-    assert_int_equal(runs, 1);
-    assert_int_equal(machine.exit_code, 1);
+    assert_int_equal(runs, 4);
+    assert_int_equal(machine.exit_code, 42);
+    assert_int_equal(device_row(DEVICE_INSTRUCTION)->reads - before, 3);
     output[output_size] = '\0';
-    assert_non_null(strstr(output, "not emulated"));
+    const char *said =
+        strstr(output, "cpu 0 at 0x8000: access to 0xfee00000 by an instruction that is not emulated: 0f 11 03 ");
+    assert_non_null(said);
+    assert_null(strstr(strchr(said, '\n'), "not emulated")); // once
+}
+
+/// The code's page is not there any more, or its second one: #PF, and the instruction begins anew.
+static int64_t lost_code(unsigned at)
+{
+    enum { P = 1, W = 2, U = 4, TABLES = 0x10000, LAST = 0x8ffe };
+    uint32_t *pages = pv_guest_pointer(&machine.memory, TABLES + 4096, 4096);
+    if (at == 0) {
+        s->cr0 = 0x80000001;
+        s->cr3 = TABLES;
+        s->cr4 = s->efer = 0;
+        cs_access = 0xc09b;
+        *(uint32_t *)pv_guest_pointer(&machine.memory, TABLES, 4) = (TABLES + 4096) | P | W | U;
+        pages[8] = pages[9] = 0;
+        return touch(0xfec00000);
+    }
+    if (at <= 2) {
+        assert_int_equal(s->inject, VALID | 1 << 11 | 3 << 8 | 14);
+        assert_int_equal(s->inject_error, 0);
+        assert_int_equal(s->cr2, at == 1 ? CODE : 0x9000);
+        s->inject = 0;
+        pages[8] = 0x8000 | P | W | U;
+        pages[9] = at == 2 ? 0xfec00000 | P | W | U : 0;
+        s->rip = LAST;
+        memcpy(pv_guest_pointer(&machine.memory, LAST, 2), "\x81\x03", 2); // add dword [ebx], and nothing behind
+        return touch(0xfec00000);
+    }
+    assert_int_equal(s->inject, VALID | 3 << 8 | 6); // no code at all
+    return end_machine();
+}
+
+static void test_lost_code(void **state)
+{
+    (void)state;
+    run(lost_code);
+    assert_int_equal(runs, 4);
+    assert_int_equal(machine.exit_code, 42);
+}
+
+/// The guest's page tables lie where nothing is.
+static int64_t lost_tables(unsigned at)
+{
+    s->exit_qualification = 1 << 7 | 1;
+    s->guest_linear_address = 0x12345678;
+    if (at == 0)
+        return touch(0xd0000000);
+    assert_int_equal(s->inject, VALID | 1 << 11 | 3 << 8 | 14);
+    assert_int_equal(s->inject_error, 9); // ones: reserved bits
+    assert_int_equal(s->cr2, 0x12345678);
+    return end_machine();
+}
+
+static void test_lost_tables(void **state)
+{
+    (void)state;
+    run(lost_tables);
+    assert_int_equal(machine.exit_code, 42);
 }
 
 /// An IDT that is not in memory: the instruction that an event interrupts does not access it.
@@ -280,8 +349,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_device_memory),     T(test_unknown_instruction), T(test_no_table),     T(test_cr0), T(test_pae),
-        T(test_control_registers), T(test_hidden_instructions), T(test_triple_fault),
+        T(test_lost_code), T(test_lost_tables), T(test_device_memory), T(test_unknown_instruction), T(test_no_table),
+        T(test_cr0), T(test_pae), T(test_control_registers), T(test_hidden_instructions), T(test_triple_fault),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

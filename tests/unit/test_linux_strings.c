@@ -153,9 +153,9 @@ static int64_t segments(unsigned at)
         uint64_t address;
         bool good;
     } cases[] = {
-        {0xc093, 0xfff, 0x9000, false},     {0xc093, 0x9003, 0x9000, true},    {0xc093, 0x9002, 0x9000, false},
-        {0x1c093, UINT32_MAX, 0x9, false},  {0xc099, UINT32_MAX, 0x9, false},  {0xc09b, UINT32_MAX, 0x9, true},
-        {0xc097, 0x8fff, 0x9000, true},     {0xc097, 0x9000, 0x9000, false},   {0x8097, 0xfff, 0xfffd, false},
+        {0xc093, 0xfff, 0x9000, false},    {0xc093, 0x9003, 0x9000, true},   {0xc093, 0x9002, 0x9000, false},
+        {0x1c093, UINT32_MAX, 0x9, false}, {0xc099, UINT32_MAX, 0x9, false}, {0xc09b, UINT32_MAX, 0x9, true},
+        {0xc097, 0x8fff, 0x9000, true},    {0xc097, 0x9000, 0x9000, false},  {0x8097, 0xfff, 0xfffd, false},
     };
     enum { CASES = sizeof(cases) / sizeof(cases[0]) };
     if (at > 0) {
@@ -181,9 +181,117 @@ static void test_segments(void **state)
     assert_int_equal(machine.exit_code, 42);
 }
 
+/* ---- on device memory ---- */
+
+enum { IOAPIC = 0xfec00000, WINDOW = IOAPIC + 0x10, SPURIOUS = 0xfee000f0, EPT_VIOLATION = 48 };
+
+static int64_t copy(const char *code, size_t size, uint64_t from, uint64_t to, uint64_t count)
+{
+    set_code(code, size);
+    s->rip = CODE;
+    s->gpr[PV_RSI] = from;
+    s->gpr[PV_RDI] = to;
+    s->gpr[PV_RCX] = count;
+    s->exit_qualification = 0;
+    s->exit_instruction_length = 0;
+    s->guest_physical_address = IOAPIC;
+    return exit_with(EPT_VIOLATION);
+}
+
+/// 16-bit code without paging, addresses of 32 bits.
+static int64_t copies(unsigned at)
+{
+    uint32_t *memory = pv_guest_pointer(&machine.memory, 0x9000, 4096);
+    switch (at) {
+    case 0:
+        memory[0] = 1;                                      // the version
+        return copy("\x67\x66\xa5", 3, 0x9000, IOAPIC, 77); // movsd
+    case 1:
+        assert_int_equal(s->rip, CODE + 3);
+        assert_int_equal(s->gpr[PV_RCX], 77);
+        assert_int_equal(s->gpr[PV_RSI], 0x9004);
+        assert_int_equal(s->gpr[PV_RDI], IOAPIC + 4);
+        memory[1] = memory[2] = memory[3] = 7;
+        return copy("\xf3\x67\x66\xa5", 4, WINDOW, 0x9004, 2); // rep movsd
+    case 2:
+        assert_int_equal(memory[1], 0x170020);
+        assert_int_equal(memory[2], 0);
+        assert_int_equal(memory[3], 7);
+        assert_int_equal(s->rip, CODE + 4);
+        assert_int_equal(s->gpr[PV_RCX], 0);
+        s->rflags |= 1 << 10;                                                       // downwards
+        return copy("\xf3\x67\xa4", 3, WINDOW + 2, 0x9082, UINT64_C(0xff00000003)); // rep movsb: 2 of the version
+    case 3:
+        assert_int_equal(memory[0x80 / 4], 0x170020);
+        assert_int_equal(s->gpr[PV_RDI], 0x907f);
+        assert_int_equal(s->gpr[PV_RCX], 0);
+        s->rflags &= ~(uint64_t)(1 << 10);
+        s->gpr[PV_RAX] = 0x1ff;
+        return copy("\x67\x66\xab", 3, 0, SPURIOUS, 5); // stosd
+    case 4:
+        assert_int_equal(lapic->spurious, 0x1ff);
+        assert_int_equal(s->gpr[PV_RSI], 0);
+        s->gpr[PV_RAX] = UINT64_MAX;
+        return copy("\x67\x66\xad", 3, SPURIOUS, 0x9000, 5); // lodsd
+    case 5:
+        assert_int_equal(s->gpr[PV_RAX], 0x1ff);
+        assert_int_equal(s->gpr[PV_RDI], 0x9000);
+        assert_int_equal(s->gpr[PV_RSI], SPURIOUS + 4);
+        return copy("\xf3\x67\x66\xab", 4, 0, IOAPIC + 0x100, 40); // a long one, in pieces
+    default:
+        if (s->rip != CODE)
+            return end_machine();
+        assert_int_equal(s->gpr[PV_RDI], IOAPIC + 0x100 + 4 * (40 - s->gpr[PV_RCX]));
+        assert_true(at < 20);
+        return exit_with(EPT_VIOLATION);
+    }
+}
+
+static void test_copies(void **state)
+{
+    (void)state;
+    run(copies);
+    assert_int_equal(runs, 9);
+    assert_int_equal(s->gpr[PV_RCX], 0);
+    assert_int_equal(machine.exit_code, 42);
+}
+
+/// From a device, which a process may use, to a page that is not there, or that it may not write.
+static int64_t copy_faults(unsigned at)
+{
+    if (at == 0) {
+        make_user(P | W | U, 0);
+        *entry_of(AT + 8192) = IOAPIC | P | W | U;
+        // The code is the process's, too.
+        *(uint64_t *)pv_guest_pointer(&machine.memory, PD, 8) = 1 << 7 | P | W | U;
+        machine.ioapic.selected = 1;
+        return copy("\xf3\xa5", 2, AT + 8192 + 0x10, AT + 4092, 2); // rep movsd
+    }
+    if (at == 1) {
+        expect_page_fault(FAULT_WRITE | FAULT_USER, AT + 4096);
+        assert_int_equal(s->gpr[PV_RCX], 1);
+        assert_int_equal(s->gpr[PV_RSI], AT + 8192 + 0x14);
+        assert_int_equal(s->gpr[PV_RDI], AT + 4096);
+        assert_int_equal(*(uint32_t *)pv_guest_pointer(&machine.memory, PAGE_1 + 4092, 4), 0x170020);
+        *entry_of(AT + 4096) = PAGE_2 | P | W;
+        return exit_with(EPT_VIOLATION);
+    }
+    expect_page_fault(P | FAULT_WRITE | FAULT_USER, AT + 4096);
+    return end_machine();
+}
+
+static void test_copy_faults(void **state)
+{
+    (void)state;
+    run(copy_faults);
+    assert_int_equal(runs, 3);
+    assert_int_equal(machine.exit_code, 42);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
-    const struct CMUnitTest tests[] = {T(test_user_input), T(test_output_faults), T(test_segments)};
+    const struct CMUnitTest tests[] = {T(test_user_input), T(test_output_faults), T(test_segments), T(test_copies),
+                                       T(test_copy_faults)};
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

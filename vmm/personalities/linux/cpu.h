@@ -57,7 +57,8 @@ struct page_walk cpu_page_walk(const struct cpu *cpu);
 
 /// string_io.c: handles INS and OUTS.
 void cpu_handle_string_io(struct cpu *cpu, const struct pv_io *io);
-/// mmio.c: handles an access to memory that the guest does not have, at a guest-physical address.
+/// mmio.c: handles an access to memory that the guest does not have; of an instruction at RIP, at a guest-physical address.
+void cpu_handle_ept_violation(struct cpu *cpu);
 void cpu_handle_access(struct cpu *cpu, uint64_t address);
 /// Registers of devices, or what is read and written where there are none. Bits beyond the size are anything.
 uint64_t cpu_read_device(struct cpu *cpu, uint64_t address, uint32_t size);

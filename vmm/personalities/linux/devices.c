@@ -16,6 +16,7 @@ static const struct {
     [DEVICE_IOAPIC] = {"ioapic", "0xfec00000"},
     [DEVICE_NONE] = {"none", "other ports, other memory"},
     [DEVICE_MSR] = {"no msr", "#GP"},
+    [DEVICE_INSTRUCTION] = {"not emulated", "#UD"},
 };
 static const char *const virtio_names[VIRTIO_DEVICES] = {
     [VIRTIO_DISK] = "virtio-blk",

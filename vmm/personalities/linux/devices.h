@@ -18,8 +18,9 @@ enum device_row {
     DEVICE_PVPANIC,
     DEVICE_PCI,
     DEVICE_IOAPIC,
-    DEVICE_NONE, ///< ports and memory where nobody answers
-    DEVICE_MSR,  ///< MSRs that do not exist, or not with that value: each access was answered with #GP
+    DEVICE_NONE,        ///< ports and memory where nobody answers
+    DEVICE_MSR,         ///< MSRs that do not exist, or not with that value: each access was answered with #GP
+    DEVICE_INSTRUCTION, ///< accesses to devices by instructions that are not emulated: #UD
     DEVICE_FIXED,
 };
 

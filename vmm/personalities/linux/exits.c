@@ -103,7 +103,7 @@ void cpu_handle_exit(struct cpu *cpu)
         handle_pause(cpu);
         break;
     case PV_EXIT_EPT_VIOLATION:
-        cpu_handle_access(cpu, state->guest_physical_address);
+        cpu_handle_ept_violation(cpu);
         break;
     case PV_EXIT_TPR_BELOW_THRESHOLD:
     case PV_EXIT_APIC_ACCESS:

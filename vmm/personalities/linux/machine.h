@@ -61,6 +61,7 @@ struct machine {
     struct options options;
     uint64_t deadline;   ///< of the devices' timers
     uint64_t poll_at;    ///< when machine_poll has something to do: at the deadline, or (0) at once
+    uint32_t refusals;   ///< accesses to devices by instructions that are not emulated
     bool input_held;     ///< no device has room for input that may be there
     _Atomic bool locked; ///< held by an agent while it is not inside its guest
     _Atomic enum machine_phase phase;

@@ -36,7 +36,8 @@ static struct operand_segment segment_of(const struct pv_vmcs_entry fields[3], u
 void operands_begin(struct operands *o, struct cpu *cpu, uint32_t source)
 {
     const struct pv_vcpu_state *state = cpu->vcpu.state;
-    struct pv_vmcs_entry fields[8] = {[6] = {.field = VMCS_ACCESS + 2 * PV_CS}, [7] = {.field = VMCS_ACCESS + 2 * PV_SS}};
+    struct pv_vmcs_entry fields[8] = {
+        [6] = {.field = VMCS_ACCESS + 2 * PV_CS}, [7] = {.field = VMCS_ACCESS + 2 * PV_SS}};
     fields_of(fields, source);
     fields_of(fields + 3, PV_ES);
     pv_vmcs_read(cpu->vcpu.id, fields, 8); // what cannot be read is 0, which allows nothing

@@ -49,7 +49,7 @@ void cpu_handle_string_io(struct cpu *cpu, const struct pv_io *io)
         done++;
     if (done > 0)
         operand_set_counter(index, start + done * step, mask);
-    if (io->repeated)
+    if (done > 0 && io->repeated)
         operand_set_counter(&state->gpr[PV_RCX], left - done, mask);
     if (done == left)
         pv_skip_instruction(state);

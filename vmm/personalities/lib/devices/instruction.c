@@ -10,7 +10,7 @@ struct reader {
     bool short_bytes; ///< ran out of them
     uint32_t mode;
     bool operand_prefix, address_prefix, lock, repeat, rex_present;
-    uint8_t rex;
+    uint8_t rex, segment;
 };
 
 static uint8_t next(struct reader *r)
@@ -53,12 +53,15 @@ static uint8_t read_prefixes(struct reader *r)
         case 0xf3:
             r->repeat = true;
             break;
-        case 0x26:
+        case 0x26: // ES, CS, SS, DS: nothing in 64-bit mode
         case 0x2e:
         case 0x36:
         case 0x3e:
-        case 0x64:
+            r->segment = r->mode == 64 ? r->segment : byte >> 3 & 3;
+            break;
+        case 0x64: // FS, GS
         case 0x65:
+            r->segment = byte & 7;
             break;
         default:
             if (r->mode != 64 || (byte & 0xf0) != 0x40)
@@ -134,15 +137,27 @@ static bool with_immediate(struct reader *r, struct instruction *i, uint32_t siz
     return true;
 }
 
-/// What bits 5:3 of the opcode, or of ModRM, choose. False: ADC and SBB.
-static bool arithmetic(uint32_t code, enum instruction_operation *operation)
+/// What bits 5:3 of the opcode, or of ModRM, choose.
+static enum instruction_operation arithmetic(uint32_t code)
 {
     static const enum instruction_operation operations[] = {
-        INSTRUCTION_ADD, INSTRUCTION_OR,  INSTRUCTION_ADD, INSTRUCTION_ADD,
+        INSTRUCTION_ADD, INSTRUCTION_OR,  INSTRUCTION_ADC, INSTRUCTION_SBB,
         INSTRUCTION_AND, INSTRUCTION_SUB, INSTRUCTION_XOR, INSTRUCTION_CMP,
     };
-    *operation = operations[code];
-    return code != 2 && code != 3;
+    return operations[code];
+}
+
+/// MOVS, STOS, LODS.
+static bool decode_string(const struct reader *r, struct instruction *i, uint8_t opcode, uint32_t size)
+{
+    i->operation = opcode < 0xa8 ? INSTRUCTION_MOVS : opcode < 0xac ? INSTRUCTION_STOS : INSTRUCTION_LODS;
+    i->to_memory = i->operation != INSTRUCTION_LODS;
+    i->size = (uint8_t)size;
+    i->repeat = r->repeat;
+    i->segment = r->segment;
+    i->address_size = (uint8_t)address_size(r);
+    set_register(r, i, 0, size);
+    return true;
 }
 
 /// MOV between the accumulator and an address in the instruction.
@@ -175,7 +190,8 @@ static bool decode_opcode(struct reader *r, struct instruction *i, uint8_t opcod
     uint8_t reg;
     if (opcode < 0x40 && (opcode & 7) < 4) { // ADD to CMP
         i->to_memory = (opcode & 2) == 0;
-        return arithmetic(opcode >> 3, &i->operation) && with_register(r, i, size);
+        i->operation = arithmetic(opcode >> 3);
+        return with_register(r, i, size);
     }
     switch (opcode) {
     case 0x0f:
@@ -189,7 +205,10 @@ static bool decode_opcode(struct reader *r, struct instruction *i, uint8_t opcod
     case 0x80:
     case 0x81:
     case 0x83:
-        return with_immediate(r, i, size, opcode == 0x81 ? size : 1, &reg) && arithmetic(reg, &i->operation);
+        if (!with_immediate(r, i, size, opcode == 0x81 ? size : 1, &reg))
+            return false;
+        i->operation = arithmetic(reg);
+        return true;
     case 0x84:
     case 0x85:
         i->operation = INSTRUCTION_TEST;
@@ -211,6 +230,13 @@ static bool decode_opcode(struct reader *r, struct instruction *i, uint8_t opcod
     case 0xa2:
     case 0xa3:
         return decode_offset(r, i, opcode, size);
+    case 0xa4:
+    case 0xa5:
+    case 0xaa:
+    case 0xab:
+    case 0xac:
+    case 0xad:
+        return decode_string(r, i, opcode, size);
     case 0xc6:
     case 0xc7:
         return with_immediate(r, i, size, size, &reg) && reg == 0;
@@ -225,7 +251,7 @@ static bool decode_opcode(struct reader *r, struct instruction *i, uint8_t opcod
 
 bool instruction_reads(const struct instruction *i)
 {
-    return i->operation != INSTRUCTION_MOV || !i->to_memory;
+    return i->operation != INSTRUCTION_STOS && (i->operation != INSTRUCTION_MOV || !i->to_memory);
 }
 
 bool instruction_writes(const struct instruction *i)
@@ -236,15 +262,20 @@ bool instruction_writes(const struct instruction *i)
 /// LOCK goes with instructions that read and write.
 static bool lock_allowed(const struct instruction *i)
 {
-    return instruction_reads(i) && instruction_writes(i);
+    return instruction_reads(i) && instruction_writes(i) && !instruction_is_string(i);
 }
 
 bool instruction_decode(const uint8_t *bytes, size_t available, uint32_t mode, struct instruction *i)
 {
-    struct reader r = {.bytes = bytes, .available = available, .mode = mode};
+    enum { DS = 3 };
+    struct reader r = {.bytes = bytes, .available = available, .mode = mode, .segment = DS};
     *i = (struct instruction){.operation = INSTRUCTION_MOV};
     const uint8_t opcode = read_prefixes(&r);
-    if (r.short_bytes || r.repeat || !decode_opcode(&r, i, opcode) || r.short_bytes)
+    if (r.short_bytes || !decode_opcode(&r, i, opcode) || r.short_bytes) {
+        i->incomplete = r.short_bytes && available < INSTRUCTION_MAX;
+        return false;
+    }
+    if (r.repeat && !instruction_is_string(i))
         return false;
     i->length = (uint8_t)r.at;
     return !r.lock || lock_allowed(i);
@@ -291,19 +322,23 @@ static void set_flags(uint64_t *rflags, uint64_t result, uint32_t size, bool car
 static uint64_t calculate(enum instruction_operation operation, uint32_t size, uint64_t a, uint64_t b, uint64_t *rflags)
 {
     const uint64_t mask = mask_of(size), sign = UINT64_C(1) << (8 * size - 1);
+    const uint64_t carry = (*rflags & CF) != 0 && (operation == INSTRUCTION_ADC || operation == INSTRUCTION_SBB);
     uint64_t result;
     a &= mask;
     b &= mask;
     switch (operation) {
     case INSTRUCTION_ADD:
-        result = (a + b) & mask;
-        set_flags(rflags, result, size, result < a, ((a ^ b ^ result) & 16) != 0,
+    case INSTRUCTION_ADC:
+        result = (a + b + carry) & mask;
+        set_flags(rflags, result, size, result < a || (carry != 0 && result == a), ((a ^ b ^ result) & 16) != 0,
                   (~(a ^ b) & (a ^ result) & sign) != 0);
         return result;
     case INSTRUCTION_SUB:
+    case INSTRUCTION_SBB:
     case INSTRUCTION_CMP:
-        result = (a - b) & mask;
-        set_flags(rflags, result, size, a < b, ((a ^ b ^ result) & 16) != 0, ((a ^ b) & (a ^ result) & sign) != 0);
+        result = (a - b - carry) & mask;
+        set_flags(rflags, result, size, a < b || (carry != 0 && a == b), ((a ^ b ^ result) & 16) != 0,
+                  ((a ^ b) & (a ^ result) & sign) != 0);
         return result;
     case INSTRUCTION_OR:
         result = a | b;
@@ -322,7 +357,9 @@ static uint64_t calculate(enum instruction_operation operation, uint32_t size, u
 uint64_t instruction_execute(const struct instruction *i, uint64_t memory, uint64_t gpr[16], uint64_t *rflags)
 {
     const uint64_t other = i->has_immediate ? i->immediate : get_register(i, gpr);
-    if (i->operation == INSTRUCTION_MOV) {
+    if (i->operation == INSTRUCTION_MOVS)
+        return memory;
+    if (i->operation == INSTRUCTION_MOV || i->operation == INSTRUCTION_STOS || i->operation == INSTRUCTION_LODS) {
         if (!i->to_memory)
             put_register(i, gpr, extend(i, memory));
         return other & mask_of(i->size);

@@ -144,7 +144,8 @@ static uint64_t reserved_bits(const struct page_walk *w, const struct trail *tra
     uint64_t reserved = beyond | ((w->efer & EFER_NXE) != 0 ? 0 : NO_EXECUTE);
     reserved |= shape->levels == 3 ? UINT64_C(0x7ff) << 52 : 0;
     if (level > 0 && (trail->entry[at] & LARGE) != 0) // bit 12 is PAT
-        reserved |= is_large(w, shape, level, trail->entry[at]) ? (UINT64_C(1) << (12 + 9 * level)) - (2 * PAGE) : LARGE;
+        reserved |=
+            is_large(w, shape, level, trail->entry[at]) ? (UINT64_C(1) << (12 + 9 * level)) - (2 * PAGE) : LARGE;
     return reserved;
 }
 
