@@ -85,11 +85,11 @@ static bool absorb_cr_access(const struct vcpu *vcpu)
     return true; // the instruction runs again
 }
 
-/// XSETBV exits whatever the controls say (SDM Vol. 3C 26.1.2), after its CPL check.
+/// XSETBV exits whatever the controls say (SDM Vol. 3C 26.1.2), after its CPL check. What CPUID hides from the guest does not exist.
 static void absorb_xsetbv(struct core *core, struct vcpu *vcpu)
 {
     uint64_t value = (uint32_t)vcpu->gprs[PV_RAX] | vcpu->gprs[PV_RDX] << 32;
-    if ((uint32_t)vcpu->gprs[PV_RCX] != 0 || !fpu_xcr0_valid(value)) {
+    if ((uint32_t)vcpu->gprs[PV_RCX] != 0 || !fpu_xcr0_valid(value) || (value & ~vcpu_table_xcr0(vcpu))) {
         inject_gp(vcpu);
         return;
     }

@@ -40,6 +40,25 @@ bool vcpu_table_msr(const struct vcpu *vcpu, uint32_t msr, uint64_t *value)
     return false;
 }
 
+uint64_t vcpu_table_xcr0(const struct vcpu *vcpu)
+{
+    enum { STRUCTURED = 7, AVX = 1 << 28, AVX512F = 1 << 16, PKU = 1 << 3 };
+    enum { XCR0_AVX = 1 << 2, XCR0_AVX512 = 7 << 5, XCR0_PKRU = 1 << 9 };
+    const struct pv_cpuid_entry *features = vcpu_table_cpuid(vcpu, CPUID_FEATURES, 0);
+    const struct pv_cpuid_entry *structured = vcpu_table_cpuid(vcpu, STRUCTURED, 0);
+    uint64_t hidden = 0;
+    if (features && !(features->ecx & AVX)) {
+        hidden |= XCR0_AVX | XCR0_AVX512;
+    }
+    if (structured && !(structured->ebx & AVX512F)) {
+        hidden |= XCR0_AVX512;
+    }
+    if (structured && !(structured->ecx & PKU)) {
+        hidden |= XCR0_PKRU;
+    }
+    return ~hidden;
+}
+
 static void clear_cpuid(struct cpuid_slot *slots)
 {
     for (uint32_t i = 0; i < VCPU_TABLE_SLOTS; i++) {

@@ -56,6 +56,9 @@ static inline const struct pv_cpuid_entry *vcpu_table_cpuid(const struct vcpu *v
     return &slots[i].entry;
 }
 
+/// The components of XCR0 whose features leaves 1 and 7 do not hide: AVX, AVX-512, PKRU. A leaf that is not in the table hides nothing.
+uint64_t vcpu_table_xcr0(const struct vcpu *vcpu);
+
 bool vcpu_table_msr(const struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 
 #endif

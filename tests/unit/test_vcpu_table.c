@@ -108,6 +108,24 @@ static void without_a_table_nothing_is_found(void **state)
     assert_null(vcpu_table_cpuid(vcpu, 0, 0));
 }
 
+static void hidden_features_hide_components_of_xcr0(void **state)
+{
+    (void)state;
+    enum { AVX = 4, AVX512 = 0xe0, PKRU = 0x200 };
+    const struct pv_cpuid_entry none[] = {{.leaf = 1, .subleaf = PV_CPUID_ANY}, {.leaf = 7, .subleaf = 0}},
+                                avx[] = {{.leaf = 1, .subleaf = PV_CPUID_ANY, .ecx = 1 << 28}, none[1]},
+                                all[] = {avx[0], {.leaf = 7, .subleaf = 0, .ebx = 1 << 16, .ecx = 1 << 3}};
+    assert_int_equal(vcpu_table_xcr0(vcpu), UINT64_MAX);
+    assert_int_equal(set_cpuid(none, 2), PV_OK);
+    assert_int_equal(vcpu_table_xcr0(vcpu), ~(uint64_t)(AVX | AVX512 | PKRU));
+    assert_int_equal(set_cpuid(avx, 2), PV_OK);
+    assert_int_equal(vcpu_table_xcr0(vcpu), ~(uint64_t)(AVX512 | PKRU));
+    assert_int_equal(set_cpuid(all, 2), PV_OK);
+    assert_int_equal(vcpu_table_xcr0(vcpu), UINT64_MAX);
+    assert_int_equal(set_cpuid(all, 1), PV_OK); // no leaf 7: nothing is known
+    assert_int_equal(vcpu_table_xcr0(vcpu), UINT64_MAX);
+}
+
 /// The answer of the list: the first entry that fits.
 static const struct pv_cpuid_entry *first_fit(const struct pv_cpuid_entry *entries, uint64_t count, uint32_t leaf,
                                               uint32_t subleaf)
@@ -278,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(without_a_table_nothing_is_found),
         TEST(cpuid_answers_as_a_list),
+        TEST(hidden_features_hide_components_of_xcr0),
         TEST(searches_end),
         TEST(msrs_answer_as_a_list),
         TEST(refused_calls_change_nothing),
