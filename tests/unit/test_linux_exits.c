@@ -230,10 +230,11 @@ static int64_t refused_cr0(unsigned at)
         {0x80010031, PAE | CET, LME | LMA, CODE_64, 0xc0000031}, // write protection ends, control-flow enforcement not
         {0x10031, PAE, LME, CODE_64, 0xc0010031},                // IA-32e mode begins in a segment of 64 bits
         {0x10031, 0, LME, CODE_32, 0xc0010031},                  // or without PAE
+        {0x10031, PAE, LME, CODE_32, 0xc0010031},                // or with a TSS of 16 bits
         {0x10031, PAE, 0, CODE_32, 0xc0010030},                  // paging without protection
         {0x80010031, PAE, 0, CODE_32, UINT64_C(0x1c0010031)},
     };
-    enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+    enum { CASES = sizeof(cases) / sizeof(cases[0]), TSS_16 = 5, VMCS_TR_ACCESS = 0x4822 };
     if (at > 0) {
         assert_int_equal(s->inject & 0xff, 13);
         assert_int_equal(s->cr0, cases[at - 1].cr0);
@@ -245,6 +246,7 @@ static int64_t refused_cr0(unsigned at)
     s->cr4 = cases[at].cr4;
     s->efer = cases[at].efer;
     cs_access = cases[at].cs;
+    set_vmcs_field(VMCS_TR_ACCESS, at == TSS_16 ? 0x83 : 0x8b);
     s->gpr[PV_RDX] = cases[at].value;
     s->exit_qualification = PV_RDX << 8;
     return exit_with(28);
@@ -272,7 +274,7 @@ static void test_cr0(void **state)
 {
     (void)state;
     run(refused_cr0);
-    assert_int_equal(runs, 8);
+    assert_int_equal(runs, 9);
     reset_machine(NULL);
     run(accepted_cr0);
     assert_int_equal(runs, 3);
@@ -314,6 +316,38 @@ static void test_pae(void **state)
     assert_int_equal(machine.exit_code, 42);
 }
 
+/// What CPUID hides cannot be switched on: its bits of CR4 are the personality's, and their changes #GP.
+static int64_t hidden_cr4(unsigned at)
+{
+    enum { CR4_MASK = 0x6002, LA57 = 12, VMXE, SMXE, PKE = 22, CET, PKS, UINTR };
+    static const uint8_t hidden[] = {LA57, VMXE, SMXE, 15, 19, PKE, CET, PKS, UINTR, 27, 28, 32, 63};
+    static const uint8_t own[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 20, 21};
+    const uint64_t mask = vmcs_field(CR4_MASK);
+    if (at > 0) {
+        assert_int_equal(s->inject & 0xff, 13);
+        assert_int_equal(s->cr4, 0x20);
+        s->inject = 0;
+    }
+    if (at == sizeof(hidden)) {
+        for (size_t i = 0; i < sizeof(own); i++)
+            assert_int_equal(mask >> own[i] & 1, 0);
+        return end_machine();
+    }
+    assert_int_equal(mask >> hidden[at] & 1, 1);
+    s->cr4 = 0x20;
+    s->gpr[PV_RDX] = 0x20 | UINT64_C(1) << hidden[at];
+    s->exit_qualification = 4 | PV_RDX << 8;
+    return exit_with(28);
+}
+
+static void test_hidden_cr4(void **state)
+{
+    (void)state;
+    run(hidden_cr4);
+    assert_int_equal(machine.exit_code, 42);
+    assert_int_equal(runs, 14);
+}
+
 static int64_t vmx_instruction(unsigned at)
 {
     static const uint32_t reasons[] = {18, 19, 27, 50, 53, 36, 11};
@@ -349,8 +383,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_lost_code), T(test_lost_tables), T(test_device_memory), T(test_unknown_instruction), T(test_no_table),
-        T(test_cr0), T(test_pae), T(test_control_registers), T(test_hidden_instructions), T(test_triple_fault),
+        T(test_lost_code),
+        T(test_lost_tables),
+        T(test_device_memory),
+        T(test_unknown_instruction),
+        T(test_no_table),
+        T(test_cr0),
+        T(test_pae),
+        T(test_control_registers),
+        T(test_hidden_instructions),
+        T(test_triple_fault),
+        T(test_hidden_cr4),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accesses to control registers that exit: of CR0 where CD, NW or NE differ from what the guest has seen, of CR4 where
-// VMXE does, and all of CR8. Source: SDM Vol. 3C table 28-3; Vol. 3A 2.5 for the checks.
+// Accesses to control registers that exit: of CR0 where CD, NW or NE differ from what the guest has seen, of CR4 where a bit does
+// that CPUID does not offer, and all of CR8. Source: SDM Vol. 3C table 28-3; Vol. 3A 2.5, Vol. 2B MOV for the checks.
 #include <polyvisor/string.h>
 
 #include "cpuid.h"
@@ -10,6 +10,10 @@ enum { QUALIFICATION_NUMBER = 15, TYPE_SHIFT = 4, TYPE_MASK = 3, TYPE_MOV_TO = 0
 enum { CR0_PE = 1, CR0_WP = 1 << 16, CR0_NW = 1 << 29, CR0_CD = 1 << 30 };
 enum { CR4_PAE = 1 << 5, CR4_VMXE = 1 << 13, CR4_PCIDE = 1 << 17, CR4_CET = 1 << 23 };
 enum { EFER_LME = 1 << 8, EFER_LMA = 1 << 10, VMCS_CS_ACCESS_RIGHTS = 0x4816, ACCESS_CODE_64 = 1 << 13 };
+enum { VMCS_TR_ACCESS_RIGHTS = 0x4822, VMCS_CR4_GUEST_HOST_MASK = 0x6002 };
+/// Of CR4 the guest changes without exits what CPUID offers: VME, PVI, TSD, DE, PSE, PAE, PGE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, PCIDE,
+/// OSXSAVE, SMEP, SMAP; and PCE, which processors have always. MCE is the multiplexer's, who answers it.
+#define CR4_OFFERED UINT64_C(0x370fff)
 #define CR0_PG (UINT64_C(1) << 31)
 
 static uint64_t read_gpr(const struct pv_vcpu_state *state, uint32_t number)
@@ -34,6 +38,14 @@ static bool has_code_64(const struct cpu *cpu)
     return pv_vmcs_read(cpu->vcpu.id, &cs, 1) == 1 && (cs.value & ACCESS_CODE_64) != 0;
 }
 
+/// IA-32e mode begins with a TSS of 64 bits (in the form of one of 32), not of 16.
+static bool has_tss_16(const struct cpu *cpu)
+{
+    enum { TYPE = 15, BUSY_16 = 3 };
+    struct pv_vmcs_entry tr = {.field = VMCS_TR_ACCESS_RIGHTS};
+    return pv_vmcs_read(cpu->vcpu.id, &tr, 1) == 1 && (tr.value & TYPE) == BUSY_16;
+}
+
 /// The checks that the processor would make, as far as the exit came before them.
 static bool cr0_valid(const struct cpu *cpu, uint64_t value)
 {
@@ -46,7 +58,7 @@ static bool cr0_valid(const struct cpu *cpu, uint64_t value)
         return true;
     if (!paging)
         return (state->cr4 & CR4_PCIDE) == 0 && ((state->efer & EFER_LMA) == 0 || !has_code_64(cpu));
-    return (state->efer & EFER_LME) == 0 || ((state->cr4 & CR4_PAE) != 0 && !has_code_64(cpu));
+    return (state->efer & EFER_LME) == 0 || ((state->cr4 & CR4_PAE) != 0 && !has_code_64(cpu) && !has_tss_16(cpu));
 }
 
 /// Bits of physical addresses, as the guest is told.
@@ -89,8 +101,15 @@ static void write_cr(struct cpu *cpu, uint32_t number, uint64_t value)
         state->dirty |= PV_GROUP_CONTROL; // EFER.LMA follows
         pv_skip_instruction(state);
     } else {
-        cpu_raise_gp(cpu); // CR4.VMXE: there is no VMX
+        cpu_raise_gp(cpu); // CR4: what is hidden, VMX above all, does not exist
     }
+}
+
+int64_t cr_create(const struct cpu *cpu)
+{
+    struct pv_vmcs_entry mask = {.field = VMCS_CR4_GUEST_HOST_MASK, .value = ~CR4_OFFERED};
+    const int64_t result = pv_vmcs_write(cpu->vcpu.id, &mask, 1);
+    return result < 0 ? result : result == 1 ? PV_OK : mask.status;
 }
 
 void cr_handle_exit(struct cpu *cpu)

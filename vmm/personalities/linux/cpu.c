@@ -67,6 +67,7 @@ int64_t cpu_create(struct cpu *cpu, uint32_t index)
     cpu->offer = OFFER_NONE;
     cpu->made = true;
     result = give_tables(cpu);
+    result = result < 0 ? result : cr_create(cpu);
     result = result < 0 ? result : pause_loop_enable(cpu);
     return result < 0 ? result : virtual_apic_create(cpu);
 }

@@ -68,7 +68,9 @@ void cpu_write_device(struct cpu *cpu, uint64_t address, uint32_t size, uint64_t
 void cpu_handle_exit(struct cpu *cpu);
 /// pause_loop.c: has the processor tell, where it can, when the kernel waits in a loop.
 int64_t pause_loop_enable(const struct cpu *cpu);
-/// control_registers.c: MOV to and from CR0, CR4, CR8, as far as they exit.
+/// control_registers.c: has changes of CR4 that it does not offer exit.
+int64_t cr_create(const struct cpu *cpu);
+/// MOV to and from CR0, CR4, CR8, as far as they exit.
 void cr_handle_exit(struct cpu *cpu);
 
 #endif
