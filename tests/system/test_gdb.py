@@ -1,12 +1,13 @@
 """A debugger on COM2: Debian's gdb steps through one personality's guest, with symbols, while another runs on."""
+import collections
 import re
 import shutil
 import socket
 import subprocess
 
-import pexpect
 import pytest
 
+from gdb_session import Gdb
 from images import BUILD, MONITOR, personality
 
 TIMEOUT = 100
@@ -132,59 +133,70 @@ def test_several_vcpus(boot):
     cores = {vcpu["vcpu"]: vcpu["core"] for vcpu in shell.json("vcpus one")["vcpus"]}
     assert sorted(cores.values()) == [0, 0, 1, 1]
     shell.run("gdb one")
-    child = pexpect.spawn("gdb", ["-nx", "-q", str(BUILD / "guests/long64.elf")], encoding="ascii", timeout=TIMEOUT, echo=False)
+    gdb = Gdb(BUILD / "guests/long64.elf")
     try:
-        def run(command):
-            child.sendline(command)
-            child.expect_exact("(gdb) ")
-            return child.before
-        child.expect_exact("(gdb) ")
-        run("set pagination off")
-        run(f"target remote localhost:{shell.machine.gdb_port}")
-        assert run("info threads").count("Thread ") == 4
-        run("set scheduler-locking on")
+        gdb.connect(shell)
+        assert gdb.run("info threads").count("Thread ") == 4
+        gdb.run("set scheduler-locking on")
         for vcpu in range(4):
-            run(f"thread {vcpu + 1}")
+            gdb.run(f"thread {vcpu + 1}")
             before = times()
             for _ in range(3):
-                at = number(run("p/x (long)$pc"))
-                run("stepi")
-                assert number(run("p/x (long)$pc")) != at
+                at = gdb.progress()
+                gdb.run("stepi")
+                assert gdb.progress() != at
             after = times()
             ran = {other for other in after if after[other] != before[other]}
             assert vcpu in ran and len({cores[other] for other in ran}) == 1, (vcpu, before, after)
-        assert "detached" in run("detach")
+        assert "detached" in gdb.run("detach")
     finally:
-        child.close(force=True)
+        gdb.close()
     before = times()
     shell.wait_until(lambda: all(now > before[vcpu] for vcpu, now in times().items()), "all guests run on")
     assert "error:" not in shell.run("console one")
 
 
+def test_breakpoints_on_two_cores(boot):
+    """One guest with two vcpus, which run at the same time and interrupt each other: both come to the breakpoint, each is stepped over
+    it while the other is held, and the guest finds nothing wrong."""
+    config = MONITOR + personality("smp", "tiny.elf", memory="24M", args='"guests=smp64 report=0"')
+    shell = boot.grub(config, ["monitor.elf", "tiny.elf"], emu="bochs", cores=2, gdb_port=0)
+    shell.wait_until(lambda: len(shell.json("vcpus smp")["vcpus"]) == 2 and run_time(shell, "smp"), "the guest runs")
+    shell.run("gdb smp")
+    gdb = Gdb(BUILD / "guests/smp64.elf")
+    stops = collections.Counter()
+    try:
+        gdb.connect(shell)
+        gdb.run("break mode_meet")
+        while len(stops) < 2 or sum(stops.values()) < 12:
+            assert re.search(r"hit Breakpoint [\d.]+, (0x[0-9a-f]+ in )?mode_meet \(", gdb.run("continue"))
+            stops[gdb.number("$_thread")] += 1
+            assert sum(stops.values()) < 50, stops
+        gdb.run("delete")
+        assert "detached" in gdb.run("detach")
+    finally:
+        gdb.close()
+    before = run_time(shell, "smp")
+    shell.wait_until(lambda: run_time(shell, "smp") > before + 5_000_000, "the guest runs on")
+    assert re.search(r"rounds=\d+ errors=0 ", shell.ask("smp"))
+
+
 def test_interrupt(shell):
     """^C in gdb stops the guest wherever it is."""
     shell.run("gdb one")
-    child = pexpect.spawn("gdb", ["-nx", "-q", str(BUILD / "guests/long64.elf")], encoding="ascii", timeout=TIMEOUT)
+    gdb = Gdb(BUILD / "guests/long64.elf")
     try:
-        for command in ("set pagination off", "set confirm off", f"target remote localhost:{shell.machine.gdb_port}"):
-            child.expect_exact("(gdb) ")
-            child.sendline(command)
-        child.expect_exact("(gdb) ")
-        child.sendline("continue")
-        child.expect_exact("Continuing.")
+        gdb.connect(shell)
+        gdb.go_on()
         before = run_time(shell, "one")
         shell.wait_until(lambda: run_time(shell, "one") > before, "the guest runs")
-        child.sendintr()
-        child.expect_exact("received signal SIGINT")
-        child.expect_exact("(gdb) ")
+        gdb.interrupt()
         stopped = run_time(shell, "one")
-        child.sendline("p/x $rip")
-        child.expect(r"= 0x[0-9a-f]+")
+        gdb.number("$rip")
         assert run_time(shell, "one") == stopped
-        child.sendline("detach")
-        child.expect_exact("detached")
+        assert "detached" in gdb.run("detach")
     finally:
-        child.close(force=True)
+        gdb.close()
     shell.wait_until(lambda: run_time(shell, "one") > stopped, "the guest runs on")
 
 

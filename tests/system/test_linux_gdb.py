@@ -3,74 +3,32 @@ import hashlib
 import re
 import subprocess
 
-import pexpect
 import pytest
 
-from images import BUILD, MONITOR, ROOT, personality
+from gdb_session import Gdb
+from images import BUILD, MONITOR, ROOT, make, personality
 from test_linux import Guest, linux, make_guest_files  # noqa: F401, the fixture
 from test_linux_load import COMPLAINTS
 
-TIMEOUT = 300
-PROMPT = "(gdb) "
 ARGUMENTS = "console=ttyS0 nokaslr cryptomgr.notests mitigations=off polyvisor.cpus=2"
 NAMES = ("_text", "vfs_read", "__x64_sys_getuid", "linux_banner", "jiffies_64")
 TEXT, KERNEL_CODE = 0xffffffff81000000, 0x10
 STEPS = 3
 
 
-class Gdb:
-    """At its prompt, or running."""
-
-    def __init__(self, symbols):
-        self.child = pexpect.spawn("gdb", ["-nx", "-q", str(symbols)], encoding="ascii", timeout=TIMEOUT, echo=False)
-        self.child.expect_exact(PROMPT)
-        for setting in ("pagination off", "confirm off", "width 0", "print elements 0", "remotetimeout 60", "style enabled off"):
-            self.run(f"set {setting}")
-
-    def send(self, command):
-        self.child.sendline(command)
-
-    def answer(self):
-        """What it says until the next prompt."""
-        self.child.expect_exact(PROMPT)
-        return re.sub(r"\r|\x1b\[\?2004[hl]", "", self.child.before).strip()
-
-    def run(self, command):
-        self.send(command)
-        said = self.answer()
-        print(f"(gdb) {command}\n{said}")
-        return said
-
-    def go_on(self):
-        """It waits for the guest; interrupt() or answer() is what comes next."""
-        self.send("continue")
-        self.child.expect_exact("Continuing.")
-
-    def interrupt(self):
-        self.child.sendintr()
-        self.child.expect_exact("received signal SIGINT")
-        self.answer()
-
-    def number(self, expression):
-        return int(self.run(f"p/x (long)({expression})").split("0x")[1], 16)
-
-    def where(self):
-        """The function that the chosen thread is in."""
-        return re.match(r"(\S+)(?: \+ \d+)? in section \.text", self.run("info symbol $pc"))[1]
-
-    def instructions(self, count):
-        """Their addresses, from where the chosen thread is, and what they are."""
-        found = re.findall(r"(0x[0-9a-f]+) <\S+>:\t(.*)", self.run(f"x/{count}i $pc"))
-        return [int(address, 16) for address, _ in found], [text for _, text in found]
-
-    def close(self):
-        self.child.close(force=True)
+def files_of(release, guest_files):
+    """Of this computer's Debian, or of another release."""
+    if not release:
+        return guest_files
+    make("linux-guest", variables=[f"LINUX_RELEASE={release}"])
+    folder = BUILD / "guests" / release
+    return {**guest_files, "vmlinuz": folder / "vmlinuz", "initrd": folder / "initramfs.cpio"}
 
 
-def symbols_of(tmp_path):
-    """The file that tools/kernel-symbols makes of the guest's kernel."""
+def symbols_of(kernel, tmp_path):
+    """The file that tools/kernel-symbols makes of it."""
     path = tmp_path / "vmlinux.sym"
-    subprocess.run([ROOT / "tools/kernel-symbols", BUILD / "guests/vmlinuz", "-o", path], check=True)
+    subprocess.run([ROOT / "tools/kernel-symbols", kernel, "-o", path], check=True)
     return path
 
 
@@ -161,11 +119,10 @@ def check_lock(shell, gdb):
         gdb.run(f"thread {other}")
         held, times = gdb.number("$pc"), run_times(shell)
         gdb.run(f"thread {stepping}")
-        passed = [gdb.number("$pc")]
         for _ in range(STEPS):
+            before = gdb.progress()
             gdb.run("stepi")
-            passed.append(gdb.number("$pc"))
-        assert len(set(passed)) > 1
+            assert gdb.progress() != before
         after = run_times(shell)
         assert after[other - 1] == times[other - 1] and after[stepping - 1] > times[stepping - 1]
         gdb.run(f"thread {other}")
@@ -189,11 +146,13 @@ def check_guest(guest):
 
 @pytest.mark.linux
 @pytest.mark.timeout(1800)
-def test_gdb(boot, guest_files, tmp_path):  # noqa: F811
+@pytest.mark.parametrize("release", ["", "trixie"])
+def test_gdb(boot, guest_files, tmp_path, release):  # noqa: F811
     """By its symbols: a breakpoint on either processor, steps, registers, memory; the other personality goes on all the time."""
-    path = symbols_of(tmp_path)
+    files = files_of(release, guest_files)
+    path = symbols_of(files["vmlinuz"], tmp_path)
     config = MONITOR + personality("tiny", memory="16M", args='"report=0"') + linux("linux", "0", arguments=ARGUMENTS)
-    shell = boot.grub(config, {**guest_files, "tiny.elf": BUILD / "tiny.elf"}, cores=1, mem="512M", gdb_port=0)
+    shell = boot.grub(config, {**files, "tiny.elf": BUILD / "tiny.elf"}, cores=1, mem="512M", gdb_port=0)
     guest = Guest(shell, "linux")
     guest.wait_for_shell()
     assert guest.run("nproc") == ["2"]
@@ -204,7 +163,7 @@ def test_gdb(boot, guest_files, tmp_path):  # noqa: F811
     assert "COM2 is for the guests of linux" in shell.run("gdb linux")
     gdb = Gdb(path)
     try:
-        gdb.run(f"target remote localhost:{shell.machine.gdb_port}")
+        gdb.connect(shell)
         check_stopped(shell, gdb, version)
         assert f"{TEXT:#x}"[:9] in gdb.run("break __x64_sys_getuid")
         stop_at_getuid(shell, gdb, 1)
