@@ -62,6 +62,37 @@ static void test_device_memory(void **state)
     assert_int_equal(lapic->spurious, 0x1ff);
 }
 
+/// The same bytes are other instructions in compatibility mode, where a 32-bit process runs on a 64-bit kernel.
+static int64_t compatibility(unsigned at)
+{
+    uint64_t *tables = pv_guest_pointer(&machine.memory, 0x10000, 0x3000);
+    if (at == 2)
+        return end_machine();
+    if (at == 1) {
+        assert_int_equal(s->rip, CODE + 5);
+        assert_int_equal(s->gpr[PV_RAX], 0);
+    }
+    tables[0] = 0x11000 | 7;
+    tables[512] = 0x12000 | 7;
+    tables[1024] = 0x87;
+    s->cr0 = 0x80010001;
+    s->cr3 = 0x10000;
+    s->cr4 = 0x20;
+    s->efer = 0x500;
+    cs_access = at == 0 ? 0xc0fb : 0xa0fb;
+    s->rip = CODE;
+    set_code("\xa1\x00\x00\xc0\xfe\x00\x00\x00\x00", 9); // mov eax, [0xfec00000]
+    return touch(0xfec00000);
+}
+
+static void test_compatibility(void **state)
+{
+    (void)state;
+    run(compatibility);
+    assert_int_equal(s->rip, CODE + 9);
+    assert_int_equal(machine.exit_code, 42);
+}
+
 static int64_t strange(unsigned at)
 {
     if (at > 0) {
@@ -394,6 +425,7 @@ int main(void)
         T(test_hidden_instructions),
         T(test_triple_fault),
         T(test_hidden_cr4),
+        T(test_compatibility),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

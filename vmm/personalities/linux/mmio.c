@@ -7,18 +7,22 @@
 #include "machine.h"
 #include "operand.h"
 
-enum { EFER_LMA = 1 << 10, ACCESS_CODE_32 = 1 << 14 };
+enum { EFER_LMA = 1 << 10, ACCESS_CODE_64 = 1 << 13, ACCESS_CODE_32 = 1 << 14 };
 enum { VMCS_CS_ACCESS_RIGHTS = 0x4816, VMCS_CS_BASE = 0x6808 };
 
-/// Where code runs: its segment's base, and 16, 32 or 64 bits. Compatibility mode counts as 64 bits, in which no kernel touches
-/// device registers.
+/// Where code runs: its segment's base, and 16, 32 or 64 bits. Above 4 GiB it is of 64 bits; so the segment of a kernel's code, which
+/// makes nearly all of these accesses, need not be asked for.
 static uint32_t code_mode(const struct cpu *cpu, uint64_t *base)
 {
+    const struct pv_vcpu_state *state = cpu->vcpu.state;
     struct pv_vmcs_entry cs[] = {{.field = VMCS_CS_BASE}, {.field = VMCS_CS_ACCESS_RIGHTS}};
     *base = 0;
-    if ((cpu->vcpu.state->efer & EFER_LMA) != 0)
+    if (state->rip > UINT32_MAX)
         return 64;
-    if (pv_vmcs_read(cpu->vcpu.id, cs, 2) == 2)
+    const bool known = pv_vmcs_read(cpu->vcpu.id, cs, 2) == 2;
+    if ((state->efer & EFER_LMA) != 0 && (cs[1].value & ACCESS_CODE_64) != 0)
+        return 64;
+    if (known)
         *base = cs[0].value;
     return (cs[1].value & ACCESS_CODE_32) != 0 ? 32 : 16;
 }
