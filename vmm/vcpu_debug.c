@@ -45,8 +45,11 @@ void vcpu_debug_end_step(struct vcpu *vcpu)
     if (vcpu->steps) {
         set_steps(vcpu, false);
         vcpu->primary &= ~(vcpu->wants_step ? 0 : PRIMARY_MONITOR_TRAP);
+        vcpu->primary |= vcpu->wanted_windows;
         vmcs_write(VMCS_PRIMARY_CONTROLS, vcpu->primary);
-        vcpu_await_event(vcpu); // an interrupt has waited for the end of the step
+        if (vcpu->agent->regs.guest == vcpu) {
+            vcpu_await_event(vcpu); // an interrupt has waited for the end of the step
+        } // else the state page is the personality's, which may be in the middle of writing to it: its vcpu_run looks
     }
 }
 

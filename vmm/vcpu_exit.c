@@ -333,5 +333,6 @@ enum vcpu_exit_to vcpu_timer_slowly(struct vcpu *vcpu, struct core *core)
     vcpu->registers->cr2 = cpu_read_cr2();
     vcpu_timer(core, vcpu);
     restore_cr2(core);
+    restore_step(core);
     return EXIT_TO_CURRENT;
 }
