@@ -30,10 +30,22 @@ void vcpu_write_mode(uint64_t cr0, uint64_t efer)
     }
 }
 
-static void take_control(const struct pv_vcpu_state *s)
+/// A MOV to CR0 or CR4 that changes one of these empties the TLB (SDM Vol. 3A 4.10.4.1), and does so, too, when a personality executes
+/// it for its guest: VM entry keeps what has the guest's VPID.
+static bool empties_tlb(uint64_t cr0, uint64_t cr4)
 {
+    uint64_t flushing = CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57 | CR4_PCIDE | CR4_SMEP;
+    return ((vmcs_read(VMCS_GUEST_CR0) ^ cr0) & CR0_PG) || ((vmcs_read(VMCS_GUEST_CR4) ^ cr4) & flushing);
+}
+
+static void take_control(const struct vcpu *vcpu)
+{
+    const struct pv_vcpu_state *s = vcpu->state;
     // Read once: another agent may change the page meanwhile.
     uint64_t cr0 = __atomic_load_n(&s->cr0, __ATOMIC_RELAXED), cr4 = __atomic_load_n(&s->cr4, __ATOMIC_RELAXED);
+    if (empties_tlb(cr0, cr4)) {
+        vmx_invvpid(vcpu->vpid);
+    }
     vmcs_write(VMCS_GUEST_CR0, vmx_guest_cr0(&vmx_caps, cr0));
     vmcs_write(VMCS_CR0_READ_SHADOW, cr0 | CR0_NE);
     vmcs_write(VMCS_GUEST_CR3, s->cr3);
@@ -104,7 +116,7 @@ void vcpu_take_state(struct vcpu *vcpu)
             vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
         }
         if (dirty & PV_GROUP_CONTROL) {
-            take_control(s);
+            take_control(vcpu);
         }
         if (dirty & PV_GROUP_SEGMENTS) {
             take_segments(s);

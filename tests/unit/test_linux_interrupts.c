@@ -132,6 +132,71 @@ static void test_not_taken(void **state)
     assert_int_equal(runs, 4);
 }
 
+/// Behind an NMI, behind a fault, and where the guest may raise the task priority unseen, interrupts ask for a window.
+static int64_t wait_for_windows(unsigned at)
+{
+    switch (at) {
+    case 0:
+        assert_int_equal(s->inject, VALID | PV_INJECT_WINDOW | 2 << 8 | 2);
+        s->inject = PV_INJECT_WINDOW; // taken
+        send_interrupt(0x51);
+        return exit_with(PV_EXIT_INTERRUPT_WINDOW);
+    case 1:
+        assert_int_equal(s->inject, VALID | 0x51);
+        s->inject = 0;
+        lapic->nmi = true;
+        s->cr0 = 1;
+        s->gpr[PV_RCX] = 0x12345678;
+        return exit_with(EXIT_RDMSR);
+    case 2:
+        assert_int_equal(s->inject, VALID | PV_INJECT_NMI_WINDOW | 3 << 8 | 1 << 11 | 13);
+        s->inject = 0;
+        return exit_with(8);
+    default:
+        assert_int_equal(s->inject, VALID | 2 << 8 | 2);
+        return end_machine();
+    }
+}
+
+static void test_windows(void **state)
+{
+    (void)state;
+    lapic->spurious |= 0x100;
+    assert_true(lapic_write_msr(lapic, 0x1b, lapic->base | 0x400, 0));
+    send_interrupt(0x50);
+    lapic->nmi = true;
+    run(wait_for_windows);
+    assert_int_equal(runs, 4);
+}
+
+/// With registers in a page the guest's task priority changes without an exit.
+static int64_t may_raise_priority(unsigned at)
+{
+    if (at == 0) {
+        assert_int_equal(s->inject, PV_INJECT_WINDOW);
+        s->inject = 0;
+        s->rflags |= RFLAGS_IF;
+        return exit_with(PV_EXIT_INTERRUPT_WINDOW);
+    }
+    assert_int_equal(s->inject, VALID | 0x50);
+    return end_machine();
+}
+
+static void test_priority_in_page(void **state)
+{
+    has_apic = true;
+    virtual_apic_plan(OPTIONS_APIC_REGISTERS);
+    reset_machine(state);
+    lapic_virtual_wire(lapic);
+    send_interrupt(0x50);
+    s->rflags &= ~(uint64_t)RFLAGS_IF;
+    run(may_raise_priority);
+    assert_int_equal(runs, 2);
+    has_apic = false;
+    virtual_apic_plan(OPTIONS_APIC_SOFTWARE);
+    reset_machine(state);
+}
+
 /// A fault of the guest's needs the slot that an interrupt stands in.
 static int64_t fault(unsigned at)
 {
@@ -141,10 +206,11 @@ static int64_t fault(unsigned at)
         return exit_with(EXIT_RDMSR);
     }
     if (at == 1) {
-        assert_int_equal(s->inject, VALID | 3 << 8 | 1 << 11 | 13); // #GP(0)
+        // #GP, in real mode without an error code; what had to make room is to be told of when it can be taken.
+        assert_int_equal(s->inject, VALID | PV_INJECT_WINDOW | 3 << 8 | 13);
         assert_int_equal(s->rip, CODE);
         s->inject = 0;
-        return PV_RUN_KICKED;
+        return exit_with(PV_EXIT_INTERRUPT_WINDOW);
     }
     assert_int_equal(s->inject, VALID | 0x50);
     return end_machine();
@@ -285,7 +351,8 @@ static void test_level(void **state)
 
 static int64_t take_all(unsigned at)
 {
-    static const uint32_t expected[] = {2 << 8 | 2, 0x34, 0x50, 0}; // NMI, PIC, local APIC
+    static const uint32_t expected[] = {PV_INJECT_WINDOW | 2 << 8 | 2, PV_INJECT_WINDOW | 0x34, 0x50,
+                                        0}; // NMI, PIC, local APIC
     assert_int_equal(s->inject & ~VALID, expected[at]);
     s->inject = 0;
     return at < 3 ? PV_RUN_KICKED : end_machine();
@@ -382,9 +449,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, reset_machine)
     const struct CMUnitTest tests[] = {
-        T(test_virtual_apic), T(test_reads_by_msr), T(test_not_taken), T(test_fault_goes_first),
-        T(test_comes_again),  T(test_nmi_again),    T(test_edges),     T(test_level),
-        T(test_sources),      T(test_edges_merge),  T(test_halt),      T(test_halt_for_ever),
+        T(test_virtual_apic), T(test_reads_by_msr),
+        T(test_not_taken),    T(test_fault_goes_first),
+        T(test_windows),      T(test_priority_in_page),
+        T(test_comes_again),  T(test_nmi_again),
+        T(test_edges),        T(test_level),
+        T(test_sources),      T(test_edges_merge),
+        T(test_halt),         T(test_halt_for_ever),
     };
     return cmocka_run_group_tests(tests, make_machine, NULL);
 }

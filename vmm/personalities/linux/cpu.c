@@ -7,7 +7,7 @@
 
 #include <polyvisor/string.h>
 
-enum { RFLAGS_IF = 1 << 9, FAIL_TEXT = 160, VECTOR_SS = 12 };
+enum { CR0_PE = 1, RFLAGS_IF = 1 << 9, FAIL_TEXT = 160, VECTOR_SS = 12 };
 enum { SHORTEST_RUNS_PER_SECOND = 50000, SHORTEST_RUN = 4000 };
 
 static const uint32_t CPUID_ADDRESS_BITS = 0x80000008;
@@ -126,9 +126,11 @@ struct page_walk cpu_page_walk(const struct cpu *cpu)
 
 /* ---- events ---- */
 
+/// In real mode nothing has an error code (SDM Vol. 3A 20.1.4).
 static void raise(struct cpu *cpu, uint8_t vector, bool error_code)
 {
     struct pv_vcpu_state *state = cpu->vcpu.state;
+    error_code = error_code && (state->cr0 & CR0_PE) != 0;
     if (error_code ? !pv_inject_error(state, vector, 0) : !pv_inject(state, PV_TYPE_EXCEPTION, vector))
         cpu_fail(cpu, "exception %u while another event is delivered", vector);
 }
@@ -184,8 +186,9 @@ static void offer(struct cpu *cpu)
     cpu->offer = OFFER_NONE;
     if (pv_inject_pending(state) || !choose(cpu, true)) // an exception goes first
         return;
-    if (cpu->offer == OFFER_LAPIC && virtual_apic_delivers(cpu)) {
-        cpu->offer = OFFER_NONE; // the processor takes it from the page
+    if (cpu->offer == OFFER_LAPIC && (virtual_apic_delivers(cpu) || virtual_apic_must_wait(cpu))) {
+        cpu->offer =
+            OFFER_NONE; // the processor takes it from the page, or tells when it would take it (ask_for_windows)
         return;
     }
     const uint32_t offered = cpu->offered;
@@ -204,6 +207,18 @@ static void hand_over(struct cpu *cpu)
         pic_offer(&machine.pic, cpu->offered);
     else if (cpu->offer == OFFER_LAPIC)
         lapic_offer(&cpu->lapic, (uint8_t)cpu->offered);
+}
+
+/// Has the run end when the guest can take what waits behind the event in the slot: nothing else might end it. Behind one of the
+/// local APIC's nothing need be said, as the end of that interrupt exits.
+static void ask_for_windows(struct cpu *cpu)
+{
+    struct pv_vcpu_state *state = cpu->vcpu.state;
+    const struct lapic *lapic = &cpu->lapic;
+    const bool pic = cpu->index == 0 && lapic_passes_extint(lapic) && pic_next(&machine.pic) != PIC_NONE;
+    const bool local = cpu->offer != OFFER_LAPIC && !virtual_apic_delivers(cpu) && lapic_next(lapic) != LAPIC_NONE;
+    state->inject &= ~(uint32_t)(PV_INJECT_WINDOW | PV_INJECT_NMI_WINDOW);
+    state->inject |= (pic || local ? PV_INJECT_WINDOW : 0) | (lapic->nmi ? PV_INJECT_NMI_WINDOW : 0);
 }
 
 /// After a run: if the offer was taken, that is its controller's acknowledge; if not, the controller has it back, and the slot is free.
@@ -299,6 +314,7 @@ void cpu_run(struct cpu *cpu, uint64_t deadline)
     offer(cpu);
     virtual_apic_enter(cpu); // shows the guest what is requested
     hand_over(cpu);
+    ask_for_windows(cpu);
     state->vectoring_info = 0; // what it was about is repeated by this entry
     agent->place = AGENT_IN_GUEST;
     machine_unlock();

@@ -3,7 +3,15 @@
 #include "cpuid.h"
 #include "machine.h"
 
-enum { EXIT_INVD = 13, EXIT_RDPMC = 15, EXIT_MWAIT = 36, EXIT_MONITOR = 39, EXIT_WBINVD = 54, EXIT_GETSEC = 11 };
+enum {
+    EXIT_NMI_WINDOW = 8,
+    EXIT_INVD = 13,
+    EXIT_RDPMC = 15,
+    EXIT_MWAIT = 36,
+    EXIT_MONITOR = 39,
+    EXIT_WBINVD = 54,
+    EXIT_GETSEC = 11
+};
 enum { RFLAGS_IF = 1 << 9 };
 enum { MSR_TSC = 0x10 };
 
@@ -84,6 +92,9 @@ void cpu_handle_exit(struct cpu *cpu)
     struct pv_vcpu_state *state = cpu->vcpu.state;
     const uint32_t reason = pv_exit_reason(state);
     switch (reason) {
+    case PV_EXIT_INTERRUPT_WINDOW: // what waits is offered by the next run
+    case EXIT_NMI_WINDOW:
+        break;
     case PV_EXIT_IO:
         handle_io(cpu);
         break;

@@ -45,6 +45,8 @@ static int64_t turn_on(struct cpu *cpu, uint32_t features)
     v->changed = true;
     v->threshold = 0;
     memset(v->level, 0, sizeof(v->level));
+    if (v->registers != NULL)
+        memset(v->registers, 0, PV_PAGE_SIZE); // of before a reset
     return PV_OK;
 }
 
@@ -144,6 +146,11 @@ void virtual_apic_choose(struct cpu *cpu)
 bool virtual_apic_delivers(const struct cpu *cpu)
 {
     return (cpu->virtual_apic.features & PV_APIC_INTERRUPTS) != 0;
+}
+
+bool virtual_apic_must_wait(const struct cpu *cpu)
+{
+    return (cpu->virtual_apic.features & PV_APIC_TPR) != 0 && !pv_can_interrupt(cpu->vcpu.state);
 }
 
 void virtual_apic_changed(struct cpu *cpu)

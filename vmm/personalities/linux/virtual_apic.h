@@ -28,6 +28,8 @@ int64_t virtual_apic_create(struct cpu *cpu);
 void virtual_apic_choose(struct cpu *cpu);
 /// Whether the processor delivers the local APIC's interrupts.
 bool virtual_apic_delivers(const struct cpu *cpu);
+/// Whether an interrupt cannot be chosen yet: until the guest can take it, it may change the task priority without an exit.
+bool virtual_apic_must_wait(const struct cpu *cpu);
 /// The model has changed, by an access of the guest or by INIT.
 void virtual_apic_changed(struct cpu *cpu);
 /// Around a run: the state is the page's in between.
