@@ -31,10 +31,10 @@ def test_beside_linux(boot, guest_files):  # noqa: F811
     config += block("resets", "what=end end=reset", cores="0", weight=WEIGHT)
     files = {**guest_files, "scribble.elf": BUILD / "kernels/scribble.elf", "disk.img": DISK, "linux.elf": find_program("linux.elf")}
     shell = boot.grub(config, files, cores=1, mem="512M")
-    start_load(shell, "linux", 2)
+    clocks = start_load(shell, "linux", 2)
     before = {core["core"]: core["switches"] for core in shell.cores()}
     exits = {seed: shell.personality(f"seed{seed}")["exits_delivered"] for seed in OPTIONS}
-    check_load(shell, "linux")
+    check_load(shell, "linux", 2, clocks)
     check_cores(shell, before)
     for seed, count in exits.items():
         record = shell.personality(f"seed{seed}")
