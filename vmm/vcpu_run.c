@@ -103,8 +103,8 @@ void vcpu_make_current(struct core *core, struct vcpu *vcpu)
             vmcs_setup_host(core, vcpu->owner->root);
             vcpu->host_core = core;
             vcpu->cleared = false;
-            if (vcpu->apic &
-                VMX_APIC_ACCESSES) { // this core may know the APIC-access page as memory (SDM Vol. 3C 29.4.4)
+            // This core may know the APIC-access page as memory (SDM Vol. 3C 29.4.4).
+            if (vcpu->apic & VMX_APIC_ACCESSES) {
                 vmx_invept(ept_pointer(&vcpu->space->ept));
             }
         }
